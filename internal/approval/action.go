@@ -1,0 +1,149 @@
+package approval
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"finobs/internal/canonical"
+	"finobs/internal/fault"
+)
+
+// ActionDigestDomain separates action digests from every other digest.
+const ActionDigestDomain = "finobs.action.v1"
+
+// Mode says whether an action may touch a live system.
+type Mode string
+
+// The closed set of modes.
+const (
+	Live       Mode = "live"
+	Simulation Mode = "simulation"
+)
+
+// Valid reports whether m is one of the modes above.
+func (m Mode) Valid() bool { return m == Live || m == Simulation }
+
+// Person identifies a human or a service by who vouches for the name and the
+// name itself, as in the iss and sub claims of a token (RFC 7519).
+type Person struct {
+	Issuer  string `json:"iss"`
+	Subject string `json:"sub"`
+}
+
+// Same reports whether p and q are one person. Letter case is ignored: two
+// spellings of one login must not make two people out of a requester and an
+// approver.
+func (p Person) Same(q Person) bool { return p.key() == q.key() }
+
+func (p Person) key() string {
+	return strings.ToLower(p.Issuer) + "\x00" + strings.ToLower(p.Subject)
+}
+
+// Target is a thing that an action touches, at the version that was seen when
+// the action was proposed. An action over a newer version is another action.
+type Target struct {
+	Kind    string `json:"kind"`
+	ID      string `json:"id"`
+	Version string `json:"version"`
+}
+
+// Action is what a person asks for, in full: an approval authorises exactly
+// this and nothing that differs in one character.
+type Action struct {
+	Kind         string            `json:"kind"` // dotted, such as "export.incidents"
+	Targets      []Target          `json:"targets"`
+	Parameters   map[string]string `json:"parameters"` // ids, amounts and times as text
+	Requester    Person            `json:"requester"`
+	Desk         string            `json:"desk"` // desk the action belongs to; empty for all
+	Mode         Mode              `json:"mode"`
+	PolicyDigest string            `json:"policy_digest"`
+}
+
+var (
+	kindPattern = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$`)
+	namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	deskPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
+)
+
+const (
+	maxKindLength      = 64
+	maxDeskLength      = 32
+	maxTextLength      = 2048
+	maxTargets         = 100
+	maxParameters      = 50
+	maxParameterLength = 64
+)
+
+// Validate reports the first thing about a that keeps it from being an action,
+// as a fault of kind Invalid.
+func (a Action) Validate() error {
+	bad := func(format string, args ...any) error {
+		return fault.New(fault.Invalid, "invalid-action", format, args...)
+	}
+	switch {
+	case len(a.Kind) > maxKindLength || !kindPattern.MatchString(a.Kind):
+		return bad("kind %q must be dotted lower-case words such as export.incidents, %d characters at most", a.Kind, maxKindLength)
+	case !a.Mode.Valid():
+		return bad("mode %q must be live or simulation", a.Mode)
+	case a.Requester.Issuer == "" || a.Requester.Subject == "":
+		return bad("the requester has no issuer or no subject")
+	case len(a.Desk) > maxDeskLength || !deskPattern.MatchString(a.Desk):
+		return bad("desk %q must be letters, digits, '_', '.' and '-', %d characters at most", a.Desk, maxDeskLength)
+	case len(a.Targets) > maxTargets:
+		return bad("%d targets are over the limit of %d", len(a.Targets), maxTargets)
+	case len(a.Parameters) > maxParameters:
+		return bad("%d parameters are over the limit of %d", len(a.Parameters), maxParameters)
+	}
+	for i, t := range a.Targets {
+		if !namePattern.MatchString(t.Kind) || t.ID == "" {
+			return bad("target %d needs a kind in lower case and an id", i+1)
+		}
+		if len(t.ID) > maxTextLength || len(t.Version) > maxTextLength {
+			return bad("target %d has an id or a version of over %d bytes", i+1, maxTextLength)
+		}
+	}
+	for name, value := range a.Parameters {
+		if len(name) > maxParameterLength || !namePattern.MatchString(name) {
+			return bad("parameter name %q must be a lower-case word of at most %d characters", name, maxParameterLength)
+		}
+		if len(value) > maxTextLength {
+			return bad("parameter %s is over %d bytes", name, maxTextLength)
+		}
+	}
+	return nil
+}
+
+// Canonical returns the bytes that a person approves (see package canonical).
+func (a Action) Canonical() ([]byte, error) {
+	targets := make([]canonical.Object, 0, len(a.Targets))
+	for _, t := range a.Targets {
+		targets = append(targets, canonical.Object{"kind": t.Kind, "id": t.ID, "version": t.Version})
+	}
+	parameters := canonical.Object{}
+	for k, v := range a.Parameters {
+		parameters[k] = v
+	}
+	b, err := canonical.JSON(canonical.Object{
+		"kind":          a.Kind,
+		"targets":       targets,
+		"parameters":    parameters,
+		"requester":     canonical.Object{"iss": a.Requester.Issuer, "sub": a.Requester.Subject},
+		"desk":          a.Desk,
+		"mode":          string(a.Mode),
+		"policy_digest": a.PolicyDigest,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing action %s: %w", a.Kind, err)
+	}
+	return b, nil
+}
+
+// Digest identifies the action: SHA-256 over ActionDigestDomain and Canonical.
+func (a Action) Digest() (string, error) {
+	b, err := a.Canonical()
+	if err != nil {
+		return "", err
+	}
+	return canonical.DigestBytes(ActionDigestDomain, b), nil
+}
