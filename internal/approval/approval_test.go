@@ -16,8 +16,8 @@ func person(sub string) approval.Person {
 	return approval.Person{Issuer: "https://id.example", Subject: sub}
 }
 
-func reviewer(sub string, roles ...string) approval.Reviewer {
-	return approval.Reviewer{Person: person(sub), Kind: approval.Human, Roles: roles, Desk: "EQ"}
+func reviewer(sub string, roles ...string) approval.Principal {
+	return approval.Principal{Person: person(sub), Kind: approval.Human, Roles: roles, Desk: "EQ"}
 }
 
 func action() approval.Action {
@@ -126,7 +126,7 @@ func TestDeskPolicy(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name    string
-		who     approval.Reviewer
+		who     approval.Principal
 		counted bool
 	}{
 		{"Admin", reviewer("ann", "admin"), true},
@@ -136,8 +136,8 @@ func TestDeskPolicy(t *testing.T) {
 		{"NoRole", reviewer("nora"), false},
 		{"RequesterIsAdmin", reviewer("tom", "admin"), false},
 		{"RequesterInOtherCase", reviewer("TOM", "admin"), false},
-		{"Service", approval.Reviewer{Person: person("bot"), Kind: approval.System, Roles: []string{"admin"}}, false},
-		{"Agent", approval.Reviewer{Person: person("gpt"), Kind: approval.Agent, Roles: []string{"admin"}}, false},
+		{"Service", approval.Principal{Person: person("bot"), Kind: approval.System, Roles: []string{"admin"}}, false},
+		{"Agent", approval.Principal{Person: person("gpt"), Kind: approval.Agent, Roles: []string{"admin"}}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			out := approval.Tally(p, action(), []approval.Decision{{ID: "1", Verdict: approval.Approve, Reviewer: tt.who}})
@@ -150,7 +150,7 @@ func TestDeskPolicy(t *testing.T) {
 
 func TestTally(t *testing.T) {
 	p := policyFor(t, twoComplianceOneAdmin)
-	approve := func(id string, r approval.Reviewer) approval.Decision {
+	approve := func(id string, r approval.Principal) approval.Decision {
 		return approval.Decision{ID: id, Verdict: approval.Approve, Reviewer: r}
 	}
 	for _, tt := range []struct {

@@ -57,7 +57,7 @@ func compileCondition(expr string) (condition, error) {
 	return condition{program}, nil
 }
 
-func (c condition) eval(a Action, r Reviewer) (bool, error) {
+func (c condition) eval(a Action, r Principal) (bool, error) {
 	parameters, roles := a.Parameters, r.Roles
 	if parameters == nil {
 		parameters = map[string]string{}

@@ -42,7 +42,7 @@ func (g *Group) Name() string {
 	return "people with " + g.Who
 }
 
-func (g *Group) admits(a Action, r Reviewer) (bool, error) { return g.who.eval(a, r) }
+func (g *Group) admits(a Action, r Principal) (bool, error) { return g.who.eval(a, r) }
 
 // Policy says who must approve the actions that it matches. A request keeps the
 // policy that it started under; see Freeze.
@@ -119,7 +119,7 @@ func LoadPolicies(r io.Reader) (*Policies, error) {
 // refused: nothing is released without a policy.
 func (ps *Policies) For(a Action) (*Policy, error) {
 	for _, p := range ps.list {
-		ok, err := p.match.eval(a, Reviewer{})
+		ok, err := p.match.eval(a, Principal{})
 		if err != nil {
 			return nil, fault.Wrap(err, fault.Internal, "policy-broken", "policy %s could not be evaluated", p.ID)
 		}

@@ -26,9 +26,9 @@ func ParseVerdict(s string) (Verdict, bool) {
 	return "", false
 }
 
-// Reviewer is a person at the moment of deciding, with what the policy may ask
+// Principal is a person or a machine at the moment of deciding, with what the policy may ask
 // about.
-type Reviewer struct {
+type Principal struct {
 	Person
 	Kind  ActorKind `json:"kind"`
 	Roles []string  `json:"roles"`
@@ -52,7 +52,7 @@ func (k ActorKind) Valid() bool { return k == Human || k == Agent || k == System
 type Decision struct {
 	ID       string
 	Verdict  Verdict
-	Reviewer Reviewer
+	Reviewer Principal
 }
 
 // Outcome is what a sequence of decisions amounts to.
@@ -65,7 +65,7 @@ type Outcome struct {
 // Ineligible says why a reviewer's decision on an action cannot count, or
 // returns "". The order matters: the rules that hold for everybody, admin
 // included, come before the policy's own words.
-func (p *Policy) Ineligible(a Action, r Reviewer) string {
+func (p *Policy) Ineligible(a Action, r Principal) string {
 	switch {
 	case r.Kind != Human:
 		return "only people approve; " + string(r.Kind) + " principals never do"
@@ -88,7 +88,7 @@ func (p *Policy) Ineligible(a Action, r Reviewer) string {
 func Tally(p *Policy, a Action, decisions []Decision) Outcome {
 	out := Outcome{Status: Pending}
 	voted := map[string]bool{}
-	var approvals []Reviewer
+	var approvals []Principal
 	rejections := 0
 	for _, d := range decisions {
 		if voted[d.Reviewer.key()] || p.Ineligible(a, d.Reviewer) != "" {
@@ -116,7 +116,7 @@ func Tally(p *Policy, a Action, decisions []Decision) Outcome {
 
 // missing says in words which slots stay empty when the approvals are given to
 // groups in the best possible way (bipartite matching by augmenting paths).
-func (p *Policy) missing(a Action, approvals []Reviewer) []string {
+func (p *Policy) missing(a Action, approvals []Principal) []string {
 	slots := p.slots()
 	filledBy := make([]int, len(slots)) // slot -> approval, -1 when empty
 	for i := range filledBy {

@@ -1,0 +1,18 @@
+// Package migrations embeds the schema of finobs as sql-migrate files. They run
+// as role finobs_owner, which owns everything and cannot log in; the roles
+// themselves are made by Bootstrap.
+package migrations
+
+import "embed"
+
+// FS holds the migrations, named NNNN_subject.sql and applied in that order.
+//
+//go:embed *.sql
+var FS embed.FS
+
+// Bootstrap makes the roles and gives the owner the database. It needs a role
+// that may create roles, runs again without harm, and is the only SQL that does
+// not run as finobs_owner. %[1]s is the quoted name of the database.
+//
+//go:embed bootstrap/roles.sql
+var Bootstrap string
