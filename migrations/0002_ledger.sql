@@ -82,9 +82,11 @@ CREATE FUNCTION ledger.append_security_event(
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
-    at      timestamptz := clock_timestamp();
-    content text;
-    leaf    bytea;
+    at     timestamptz := clock_timestamp();
+    head   text;
+    middle text;
+    tail   text;
+    leaf   bytea;
 BEGIN
     IF p_action NOT IN ('authenticate', 'authorize', 'dev_insecure', 'read_artefact') THEN
         RAISE EXCEPTION 'action % is not a security event', p_action USING ERRCODE = 'check_violation';
@@ -92,25 +94,26 @@ BEGIN
     IF p_count < 1 OR octet_length(concat(p_reason, p_actor_iss, p_actor_sub, p_route, p_request_id, p_trace_id)) > 4096 THEN
         RAISE EXCEPTION 'security event is out of bounds' USING ERRCODE = 'check_violation';
     END IF;
-    -- Canonical JSON (RFC 8785): sorted keys, no white space. to_json(text)
-    -- escapes exactly the characters that RFC 8785 escapes.
-    content := '{"action":' || to_json(p_action)::text
+    -- Canonical JSON (RFC 8785), the bytes that ledger.Entry.Seal would write:
+    -- sorted keys, no white space. to_json(text) escapes exactly what RFC 8785
+    -- escapes.
+    head := '{"action":' || to_json(p_action)::text
         || ',"actor":{"iss":' || to_json(p_actor_iss)::text || ',"kind":' || to_json(p_actor_type)::text
         || ',"sub":' || to_json(p_actor_sub)::text || '}'
         || ',"desk":""'
         || ',"details":{"count":' || to_json(p_count::text)::text
         || ',"first_at":' || to_json(to_char(p_first_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text || '}';
-    leaf := convert_to(content || ',"id":' || to_json(p_entry_id::text)::text
-        || ',"is_simulation":false,"outcome":"denied","reason":' || to_json(p_reason)::text
+    middle := ',"is_simulation":false,"outcome":"denied","reason":' || to_json(p_reason)::text
         || ',"request_id":' || to_json(p_request_id)::text
-        || ',"subject":{"id":' || to_json(p_route)::text || ',"kind":"route"}'
-        || ',"time":' || to_json(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
-        || ',"trace_id":' || to_json(p_trace_id)::text
-        || ',"type":"security.denied","v":"1"}', 'UTF8');
+        || ',"subject":{"id":' || to_json(p_route)::text || ',"kind":"route"}';
+    tail := ',"trace_id":' || to_json(p_trace_id)::text
+        || ',"type":"security.denied","v":"1","workflow":{"first_run":"","id":"","namespace":""}}';
+    leaf := convert_to(head || ',"id":' || to_json(p_entry_id::text)::text || middle
+        || ',"time":' || to_json(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text || tail, 'UTF8');
     INSERT INTO ledger.entry (entry_id, idem_key, content_sha256, leaf, leaf_sha256, recorded_at,
         type, actor_type, actor_iss, actor_sub, subject_kind, subject_id, action, outcome, reason,
         desk, request_id, trace_id, workflow_id, is_simulation)
-    VALUES (p_entry_id, sha256(convert_to('finobs.security.v1' || chr(10) || p_idem, 'UTF8')), sha256(convert_to(content, 'UTF8')),
+    VALUES (p_entry_id, sha256(convert_to('finobs.security.v1' || chr(10) || p_idem, 'UTF8')), sha256(convert_to(head || middle || tail, 'UTF8')),
         leaf, sha256(leaf), at,
         'security.denied', p_actor_type, p_actor_iss, p_actor_sub, 'route', p_route, p_action, 'denied', p_reason,
         '', p_request_id, p_trace_id, '', false)

@@ -12,7 +12,7 @@ var FS embed.FS
 
 // Bootstrap makes the roles and gives the owner the database. It needs a role
 // that may create roles, runs again without harm, and is the only SQL that does
-// not run as finobs_owner. %[1]s is the quoted name of the database.
+// not run as finobs_owner. {{database}} stands for the quoted name of the database.
 //
 //go:embed bootstrap/roles.sql
 var Bootstrap string

@@ -34,9 +34,10 @@ type Person struct {
 // Same reports whether p and q are one person. Letter case is ignored: two
 // spellings of one login must not make two people out of a requester and an
 // approver.
-func (p Person) Same(q Person) bool { return p.key() == q.key() }
+func (p Person) Same(q Person) bool { return p.Key() == q.Key() }
 
-func (p Person) key() string {
+// Key is one text for all spellings that Same takes for one person.
+func (p Person) Key() string {
 	return strings.ToLower(p.Issuer) + "\x00" + strings.ToLower(p.Subject)
 }
 

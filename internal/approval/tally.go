@@ -91,10 +91,10 @@ func Tally(p *Policy, a Action, decisions []Decision) Outcome {
 	var approvals []Principal
 	rejections := 0
 	for _, d := range decisions {
-		if voted[d.Reviewer.key()] || p.Ineligible(a, d.Reviewer) != "" {
+		if voted[d.Reviewer.Key()] || p.Ineligible(a, d.Reviewer) != "" {
 			continue
 		}
-		voted[d.Reviewer.key()] = true
+		voted[d.Reviewer.Key()] = true
 		out.Counted = append(out.Counted, d.ID)
 		if d.Verdict == Reject {
 			rejections++
