@@ -1,0 +1,63 @@
+// Package activities does the work of the workflows: the only writers of state.
+//
+// Every activity may run again after it succeeded (the reply was lost, the worker
+// died), and some may run twice at once. Each therefore finds its own earlier
+// work by a key that does not depend on the attempt: a row it would insert, or
+// the idempotency key of its ledger entry. A state change and its entry commit in
+// one transaction.
+//
+// No activity believes its caller. Whoever can reach Temporal can schedule one
+// with any input, so authority comes from signed tokens and from the record.
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"finobs/internal/fault"
+	"finobs/internal/ledger"
+
+	"go.opentelemetry.io/otel/trace"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+)
+
+// Recorder appends to the ledger within a transaction.
+type Recorder interface {
+	Append(ctx context.Context, step ledger.Step, e ledger.Entry) (ledger.Receipt, error)
+}
+
+// Transaction runs a function in one database transaction.
+type Transaction[T any] func(ctx context.Context, fn func(T) error) error
+
+// stepOf names a write of the execution that this activity runs for. firstRun
+// comes from the workflow: activities are not told it. A made-up one can only
+// meet a conflict or write an entry twice, never release anything.
+func stepOf(ctx context.Context, firstRun, step, ordinal string) ledger.Step {
+	info := activity.GetInfo(ctx)
+	return ledger.Step{
+		Workflow: ledger.Workflow{Namespace: info.WorkflowNamespace, ID: info.WorkflowExecution.ID, FirstRun: firstRun},
+		Step:     step,
+		Ordinal:  ordinal,
+	}
+}
+
+// traceID is the trace of the call that led to this activity, or the given one
+// when no trace reached it.
+func traceID(ctx context.Context, otherwise string) string {
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		return sc.TraceID().String()
+	}
+	return otherwise
+}
+
+// temporalError tells Temporal whether a retry can help: the one place where a
+// fault's kind becomes a retry decision. The type of the application error is the
+// fault's code, its message the safe message.
+func temporalError(err error) error {
+	var f *fault.Error
+	if err == nil || !errors.As(err, &f) || f.Kind.Retryable() {
+		return err
+	}
+	return temporal.NewNonRetryableApplicationError(f.Message, f.Code, err)
+}

@@ -1,0 +1,200 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"finobs/internal/approval"
+	"finobs/internal/fault"
+
+	"github.com/lib/pq"
+)
+
+// requestRow is a row of finobs.approval_request or api.approval_request.
+type requestRow struct {
+	ApprovalID   int64      `db:"approval_id"`
+	WorkflowID   string     `db:"workflow_id"`
+	FirstRunID   string     `db:"first_run_id"`
+	Kind         string     `db:"kind"`
+	Action       []byte     `db:"action"`
+	ActionDigest string     `db:"action_digest"`
+	PolicyID     string     `db:"policy_id"`
+	Policy       []byte     `db:"policy"`
+	PolicyDigest string     `db:"policy_digest"`
+	RequesterIss string     `db:"requester_iss"`
+	RequesterSub string     `db:"requester_sub"`
+	Desk         string     `db:"desk"`
+	IsSimulation bool       `db:"is_simulation"`
+	Reason       string     `db:"reason"`
+	Command      string     `db:"command"`
+	RequestID    string     `db:"request_id"`
+	TraceID      string     `db:"trace_id"`
+	CreatedAt    time.Time  `db:"created_at"`
+	ExpiresAt    time.Time  `db:"expires_at"`
+	Status       string     `db:"status"`
+	StatusReason string     `db:"status_reason"`
+	ClosedAt     *time.Time `db:"closed_at"`
+	UseBy        *time.Time `db:"use_by"`
+	ConsumedAt   *time.Time `db:"consumed_at"`
+	ConsumedBy   *string    `db:"consumed_by"`
+}
+
+func (r requestRow) domain() approval.Request {
+	consumedBy := ""
+	if r.ConsumedBy != nil {
+		consumedBy = *r.ConsumedBy
+	}
+	return approval.Request{
+		ID: r.ApprovalID, WorkflowID: r.WorkflowID, FirstRunID: r.FirstRunID, Kind: r.Kind,
+		Action: r.Action, ActionDigest: r.ActionDigest, PolicyID: r.PolicyID, Policy: r.Policy, PolicyDigest: r.PolicyDigest,
+		Requester: approval.Person{Issuer: r.RequesterIss, Subject: r.RequesterSub},
+		Desk:      r.Desk, Simulation: r.IsSimulation, Reason: r.Reason, Command: r.Command,
+		RequestID: r.RequestID, TraceID: r.TraceID, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
+		Status: approval.Status(r.Status), StatusReason: r.StatusReason,
+		ClosedAt: r.ClosedAt, UseBy: r.UseBy, ConsumedAt: r.ConsumedAt, ConsumedBy: consumedBy,
+	}
+}
+
+// decisionRow is a row of finobs.approval_decision or api.approval_decision.
+type decisionRow struct {
+	DecisionID    string         `db:"decision_id"`
+	ApprovalID    int64          `db:"approval_id"`
+	Verdict       string         `db:"verdict"`
+	ApproverIss   string         `db:"approver_iss"`
+	ApproverSub   string         `db:"approver_sub"`
+	ApproverRoles pq.StringArray `db:"approver_roles"`
+	Reason        string         `db:"reason"`
+	Token         string         `db:"token"`
+	Outcome       string         `db:"outcome"`
+	OutcomeReason string         `db:"outcome_reason"`
+	CountedAs     *string        `db:"counted_as"`
+	DecidedAt     time.Time      `db:"decided_at"`
+	RecordedAt    time.Time      `db:"recorded_at"`
+}
+
+func (r decisionRow) domain() approval.Recorded {
+	countedAs := ""
+	if r.CountedAs != nil {
+		countedAs = *r.CountedAs
+	}
+	return approval.Recorded{
+		Decision: approval.Decision{
+			ID: r.DecisionID, Verdict: approval.Verdict(r.Verdict),
+			Reviewer: approval.Principal{
+				Person: approval.Person{Issuer: r.ApproverIss, Subject: r.ApproverSub},
+				Kind:   approval.Human, Roles: r.ApproverRoles,
+			},
+		},
+		ApprovalID: r.ApprovalID, Reason: r.Reason, Token: r.Token,
+		Outcome: approval.DecisionOutcome(r.Outcome), OutcomeReason: r.OutcomeReason, CountedAs: countedAs,
+		DecidedAt: r.DecidedAt.UTC(), RecordedAt: r.RecordedAt.UTC(),
+	}
+}
+
+const (
+	requestColumns = `approval_id, workflow_id, kind, action, action_digest, policy_id, policy, policy_digest,
+		requester_iss, requester_sub, desk, is_simulation, reason, request_id, trace_id,
+		created_at, expires_at, status, status_reason, closed_at, use_by, consumed_at, consumed_by`
+	decisionColumns = `decision_id, approval_id, verdict, approver_iss, approver_sub, approver_roles, reason,
+		token, outcome, outcome_reason, counted_as, decided_at, recorded_at`
+)
+
+// InsertRequest records a new request. A Conflict of code approval-open means
+// that the same action is open under another approval.
+func (t *Tx) InsertRequest(ctx context.Context, r approval.Request) error {
+	_, err := t.exec(ctx, `
+		INSERT INTO finobs.approval_request (approval_id, workflow_id, first_run_id, kind, action, action_digest,
+			policy_id, policy, policy_digest, requester_iss, requester_sub, desk, is_simulation, reason, command,
+			request_id, trace_id, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+		r.ID, r.WorkflowID, r.FirstRunID, r.Kind, r.Action, r.ActionDigest,
+		r.PolicyID, r.Policy, r.PolicyDigest, r.Requester.Issuer, r.Requester.Subject, r.Desk, r.Simulation, r.Reason, r.Command,
+		r.RequestID, r.TraceID, r.CreatedAt, r.ExpiresAt)
+	if violates(err, "approval_request_one_open") {
+		return fault.Wrap(err, fault.Conflict, "approval-open", "the same action is open under another approval")
+	}
+	if err != nil {
+		return fmt.Errorf("recording approval %d: %w", r.ID, err)
+	}
+	return nil
+}
+
+// LockRequest reads a request and keeps others from changing it until the
+// transaction ends. A request that is not there is a fault of kind NotFound.
+func (t *Tx) LockRequest(ctx context.Context, id int64) (approval.Request, error) {
+	var row requestRow
+	err := t.get(ctx, &row, `SELECT `+requestColumns+`, first_run_id, command
+		FROM finobs.approval_request WHERE approval_id = $1 FOR UPDATE`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return approval.Request{}, fault.New(fault.NotFound, "no-such-approval", "there is no approval %d", id)
+	}
+	if err != nil {
+		return approval.Request{}, fmt.Errorf("reading approval %d: %w", id, err)
+	}
+	return row.domain(), nil
+}
+
+// Decisions lists what was decided on a request, in the order of recording.
+func (t *Tx) Decisions(ctx context.Context, approvalID int64) ([]approval.Recorded, error) {
+	var rows []decisionRow
+	err := t.list(ctx, &rows, `SELECT `+decisionColumns+`
+		FROM finobs.approval_decision WHERE approval_id = $1 ORDER BY seq`, approvalID)
+	if err != nil {
+		return nil, fmt.Errorf("reading decisions on approval %d: %w", approvalID, err)
+	}
+	return domains(rows), nil
+}
+
+// InsertDecision records a decision with its outcome.
+func (t *Tx) InsertDecision(ctx context.Context, d approval.Recorded) error {
+	_, err := t.exec(ctx, `
+		INSERT INTO finobs.approval_decision (decision_id, approval_id, verdict, approver_iss, approver_sub, approver_key,
+			approver_roles, reason, token, outcome, outcome_reason, counted_as, trace_id, decided_at, recorded_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::uuid, $13, $14, $15)`,
+		d.ID, d.ApprovalID, d.Verdict, d.Reviewer.Issuer, d.Reviewer.Subject, d.Reviewer.Key(),
+		pq.Array(d.Reviewer.Roles), d.Reason, d.Token, d.Outcome, d.OutcomeReason, d.CountedAs, d.TraceID, d.DecidedAt, d.RecordedAt)
+	if err != nil {
+		return fmt.Errorf("recording decision %s: %w", d.ID, err)
+	}
+	return nil
+}
+
+// CloseRequest moves a request on from pending, or from approved to a status in
+// which it can no longer be used. useBy is set for Approved only.
+func (t *Tx) CloseRequest(ctx context.Context, id int64, to approval.Status, reason string, useBy *time.Time) error {
+	_, err := t.exec(ctx, `
+		UPDATE finobs.approval_request
+		SET status = $2, status_reason = $3, closed_at = coalesce(closed_at, $4), use_by = coalesce($5, use_by)
+		WHERE approval_id = $1`, id, to, reason, t.now, useBy)
+	if err != nil {
+		return fmt.Errorf("moving approval %d to %s: %w", id, to, err)
+	}
+	return nil
+}
+
+// ConsumeRequest spends an approval. It reports false when somebody else has
+// spent it, or it is not approved, or its last moment of use has passed.
+func (t *Tx) ConsumeRequest(ctx context.Context, id int64, by string) (bool, error) {
+	res, err := t.exec(ctx, `
+		UPDATE finobs.approval_request SET status = 'consumed', consumed_at = $2, consumed_by = $3
+		WHERE approval_id = $1 AND status = 'approved' AND consumed_at IS NULL AND use_by >= $2`, id, t.now, by)
+	if err != nil {
+		return false, fmt.Errorf("consuming approval %d: %w", id, err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return false, fmt.Errorf("consuming approval %d: %w", id, err)
+	}
+	return n == 1, nil
+}
+
+func domains(rows []decisionRow) []approval.Recorded {
+	out := make([]approval.Recorded, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, r.domain())
+	}
+	return out
+}

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"finobs/internal/desk"
+	"finobs/internal/fault"
+	"finobs/internal/intake"
+
+	"github.com/lib/pq"
+	"github.com/shopspring/decimal"
+)
+
+// Import is one imported file as it is recorded.
+type Import struct {
+	ID            int64     `db:"import_id"`
+	Source        string    `db:"source"`
+	ContentSHA256 string    `db:"content_sha256"`
+	Origin        string    `db:"origin"`
+	FileName      string    `db:"file_name"`
+	Bytes         int64     `db:"byte_count"`
+	Report        []byte    `db:"report"`
+	ImportedIss   string    `db:"imported_iss"`
+	ImportedSub   string    `db:"imported_sub"`
+	WorkflowID    string    `db:"workflow_id"`
+	TraceID       string    `db:"trace_id"`
+	ImportedAt    time.Time `db:"imported_at"`
+}
+
+// Import reads the import of a content, a fault of kind NotFound when there is
+// none.
+func (r *Reader) Import(ctx context.Context, source, contentSHA256 string) (Import, error) {
+	var i Import
+	err := r.db.GetContext(ctx, &i, `
+		SELECT import_id, source, content_sha256, origin, file_name, byte_count, report, imported_iss, imported_sub,
+			workflow_id, trace_id, imported_at
+		FROM api.import WHERE source = $1 AND content_sha256 = $2`, source, contentSHA256)
+	if errors.Is(err, sql.ErrNoRows) {
+		return i, fault.New(fault.NotFound, "no-such-import", "no %s file with SHA-256 %s was imported", source, contentSHA256)
+	}
+	if err != nil {
+		return i, fmt.Errorf("reading import: %w", classify(err))
+	}
+	return i, nil
+}
+
+// ReportOfImport reads what an earlier import of the same content reported.
+func (t *Tx) ReportOfImport(ctx context.Context, source, contentSHA256 string) (json.RawMessage, bool, error) {
+	var report []byte
+	err := t.get(ctx, &report, `SELECT report FROM finobs.import WHERE source = $1 AND content_sha256 = decode($2, 'hex')`,
+		source, contentSHA256)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("reading import: %w", err)
+	}
+	return report, true, nil
+}
+
+// NextImportID takes an id, so that rows can name the import before its report
+// is known.
+func (t *Tx) NextImportID(ctx context.Context) (int64, error) {
+	var id int64
+	if err := t.get(ctx, &id, `SELECT nextval(pg_get_serial_sequence('finobs.import', 'import_id'))`); err != nil {
+		return 0, fmt.Errorf("taking an import id: %w", err)
+	}
+	return id, nil
+}
+
+// InsertImport records an import under an id from NextImportID.
+func (t *Tx) InsertImport(ctx context.Context, i Import) error {
+	_, err := t.exec(ctx, `
+		INSERT INTO finobs.import (import_id, source, content_sha256, origin, file_name, byte_count, report,
+			imported_iss, imported_sub, workflow_id, trace_id, imported_at)
+		OVERRIDING SYSTEM VALUE VALUES ($1, $2, decode($3, 'hex'), $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		i.ID, i.Source, i.ContentSHA256, i.Origin, i.FileName, i.Bytes, string(i.Report),
+		i.ImportedIss, i.ImportedSub, i.WorkflowID, i.TraceID, t.now)
+	if err != nil {
+		return fmt.Errorf("recording import: %w", err)
+	}
+	return nil
+}
+
+// FailChanges counts what a batch of balances did to the table.
+type FailChanges struct {
+	Added     int64 `json:"added" db:"added"`
+	Corrected int64 `json:"corrected" db:"corrected"` // another balance, symbol or price was there
+	Unchanged int64 `json:"unchanged" db:"unchanged"`
+	Repeated  int64 `json:"repeated" db:"repeated"` // a line for a date and CUSIP that came before in the batch
+}
+
+// PutFails writes a batch of balances for an import. Within the batch the last
+// line for a date and CUSIP wins.
+func (t *Tx) PutFails(ctx context.Context, importID int64, batch []intake.Fail) (FailChanges, error) {
+	dates, cusips, symbols := make([]time.Time, len(batch)), make([]string, len(batch)), make([]string, len(batch))
+	quantities, descriptions, prices := make([]int64, len(batch)), make([]string, len(batch)), make([]sql.NullString, len(batch))
+	for i, f := range batch {
+		dates[i], cusips[i], symbols[i], quantities[i], descriptions[i] = f.SettlementDate, f.CUSIP, f.Symbol, f.Quantity, f.Description
+		if f.Price.Valid {
+			prices[i] = sql.NullString{String: f.Price.Decimal.String(), Valid: true}
+		}
+	}
+	var c FailChanges
+	err := t.get(ctx, &c, `
+		WITH line AS (
+			SELECT * FROM unnest($1::date[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::numeric[])
+				WITH ORDINALITY AS l (settlement_date, cusip, symbol, quantity, description, price_usd, n)
+		), last AS (
+			SELECT DISTINCT ON (cusip, settlement_date) * FROM line ORDER BY cusip, settlement_date, n DESC
+		), put AS (
+			INSERT INTO finobs.settlement_fail AS f (settlement_date, cusip, symbol, quantity, description, price_usd, import_id)
+			SELECT settlement_date, cusip, symbol, quantity, description, price_usd, $7 FROM last
+			ON CONFLICT (cusip, settlement_date) DO UPDATE
+				SET symbol = excluded.symbol, quantity = excluded.quantity, description = excluded.description,
+					price_usd = excluded.price_usd, import_id = excluded.import_id
+				WHERE (f.symbol, f.quantity, f.description, f.price_usd)
+					IS DISTINCT FROM (excluded.symbol, excluded.quantity, excluded.description, excluded.price_usd)
+			RETURNING xmax = 0 AS added
+		)
+		SELECT count(*) FILTER (WHERE added) AS added, count(*) FILTER (WHERE NOT added) AS corrected,
+			(SELECT count(*) FROM last) - count(*) AS unchanged,
+			(SELECT count(*) FROM line) - (SELECT count(*) FROM last) AS repeated
+		FROM put`,
+		pq.Array(dates), pq.Array(cusips), pq.Array(symbols), pq.Array(quantities), pq.Array(descriptions), pq.Array(prices), importID)
+	if err != nil {
+		return c, fmt.Errorf("writing %d balances: %w", len(batch), err)
+	}
+	return c, nil
+}
+
+// FailStreak is a security whose balance passes the share test on its latest run
+// of consecutive settlement days.
+type FailStreak struct {
+	CUSIP       string
+	Symbol      string
+	Description string
+	Streak      desk.Streak
+}
+
+// FailStreaks finds every security with at least minShares failing on at least
+// minDays consecutive settlement days, the days being those in the data. For
+// each it returns the latest such run. Set-based: one pass over the table.
+func (t *Tx) FailStreaks(ctx context.Context, minShares int64, minDays int) ([]FailStreak, error) {
+	var rows []struct {
+		CUSIP       string              `db:"cusip"`
+		Symbol      string              `db:"symbol"`
+		Description string              `db:"description"`
+		First       time.Time           `db:"first_date"`
+		Last        time.Time           `db:"last_date"`
+		Days        int                 `db:"days"`
+		Peak        int64               `db:"peak"`
+		LastShares  int64               `db:"last_shares"`
+		LastPrice   decimal.NullDecimal `db:"last_price"`
+	}
+	err := t.list(ctx, &rows, `
+		WITH day AS (
+			SELECT settlement_date, row_number() OVER (ORDER BY settlement_date) AS n
+			FROM (SELECT DISTINCT settlement_date FROM finobs.settlement_fail) d
+		), over AS (
+			SELECT f.*, day.n - row_number() OVER (PARTITION BY f.cusip ORDER BY f.settlement_date) AS run
+			FROM finobs.settlement_fail f JOIN day USING (settlement_date)
+			WHERE f.quantity >= $1
+		), run AS (
+			SELECT cusip, min(settlement_date) AS first_date, max(settlement_date) AS last_date,
+				count(*) AS days, max(quantity) AS peak
+			FROM over GROUP BY cusip, run HAVING count(*) >= $2
+		), latest AS (
+			SELECT DISTINCT ON (cusip) * FROM run ORDER BY cusip, last_date DESC
+		)
+		SELECT l.cusip, f.symbol, f.description, l.first_date, l.last_date, l.days, l.peak,
+			f.quantity AS last_shares, f.price_usd AS last_price
+		FROM latest l JOIN finobs.settlement_fail f ON f.cusip = l.cusip AND f.settlement_date = l.last_date
+		ORDER BY l.cusip`, minShares, minDays)
+	if err != nil {
+		return nil, fmt.Errorf("detecting failed settlements: %w", err)
+	}
+	out := make([]FailStreak, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, FailStreak{CUSIP: r.CUSIP, Symbol: r.Symbol, Description: r.Description, Streak: desk.Streak{
+			First: r.First.UTC(), Last: r.Last.UTC(), Days: r.Days, PeakShares: r.Peak, LastShares: r.LastShares, LastPrice: r.LastPrice,
+		}})
+	}
+	return out, nil
+}

@@ -1,0 +1,193 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"finobs/internal/approval"
+	"finobs/internal/fault"
+)
+
+// Now is the database's time.
+func (r *Reader) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	if err := r.db.GetContext(ctx, &now, "SELECT clock_timestamp()"); err != nil {
+		return now, fmt.Errorf("reading the database's clock: %w", classify(err))
+	}
+	return now.UTC(), nil
+}
+
+// Environment tells what kind of deployment the database serves: dev or
+// production.
+func (r *Reader) Environment(ctx context.Context) (string, error) {
+	var env string
+	if err := r.db.GetContext(ctx, &env, "SELECT environment FROM api.deployment"); err != nil {
+		return "", fmt.Errorf("reading the database's environment: %w", classify(err))
+	}
+	return env, nil
+}
+
+// NextApprovalID takes an approval id that nobody else gets.
+func (r *Reader) NextApprovalID(ctx context.Context) (int64, error) {
+	var id int64
+	if err := r.db.GetContext(ctx, &id, "SELECT api.next_approval_id()"); err != nil {
+		return 0, fmt.Errorf("taking an approval id: %w", classify(err))
+	}
+	return id, nil
+}
+
+// Approval reads one request; a fault of kind NotFound when there is none. The
+// command is left out: it is the worker's evidence.
+func (r *Reader) Approval(ctx context.Context, id int64) (approval.Request, error) {
+	q, found, err := r.approval(ctx, `approval_id = $1`, id)
+	if err == nil && !found {
+		err = fault.New(fault.NotFound, "no-such-approval", "there is no approval %d", id)
+	}
+	return q, err
+}
+
+// LatestApproval reads the newest request over exactly the action with the given
+// digest, if there is one.
+func (r *Reader) LatestApproval(ctx context.Context, actionDigest string) (approval.Request, bool, error) {
+	return r.approval(ctx, `action_digest = $1`, actionDigest)
+}
+
+func (r *Reader) approval(ctx context.Context, where string, arg any) (approval.Request, bool, error) {
+	var row requestRow
+	err := r.db.GetContext(ctx, &row, `SELECT `+requestColumns+` FROM api.approval_request
+		WHERE `+where+` ORDER BY approval_id DESC LIMIT 1`, arg)
+	if errors.Is(err, sql.ErrNoRows) {
+		return approval.Request{}, false, nil
+	}
+	if err != nil {
+		return approval.Request{}, false, fmt.Errorf("reading approval: %w", classify(err))
+	}
+	return row.domain(), true, nil
+}
+
+// ApprovalFilter selects requests; zero fields select all.
+type ApprovalFilter struct {
+	Status    approval.Status
+	Kind      string
+	Desk      string
+	Requester string
+}
+
+// Approvals lists requests, newest first.
+func (r *Reader) Approvals(ctx context.Context, f ApprovalFilter, p Page) ([]approval.Request, error) {
+	var rows []requestRow
+	err := r.db.SelectContext(ctx, &rows, `SELECT `+requestColumns+` FROM api.approval_request
+		WHERE ($1 = '' OR status = $1) AND ($2 = '' OR kind = $2) AND ($3 = '' OR desk = $3) AND ($4 = '' OR requester_sub = $4)
+			AND ($5 = 0 OR approval_id < $5)
+		ORDER BY approval_id DESC LIMIT $6`,
+		string(f.Status), f.Kind, f.Desk, f.Requester, p.Before, p.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing approvals: %w", classify(err))
+	}
+	out := make([]approval.Request, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, row.domain())
+	}
+	return out, nil
+}
+
+// Decisions lists what was decided on a request, in the order of recording.
+func (r *Reader) Decisions(ctx context.Context, approvalID int64) ([]approval.Recorded, error) {
+	var rows []decisionRow
+	err := r.db.SelectContext(ctx, &rows, `SELECT `+decisionColumns+`
+		FROM api.approval_decision WHERE approval_id = $1 ORDER BY seq`, approvalID)
+	if err != nil {
+		return nil, fmt.Errorf("reading decisions on approval %d: %w", approvalID, classify(err))
+	}
+	return domains(rows), nil
+}
+
+// Decision reads one decision by its id, if it is recorded.
+func (r *Reader) Decision(ctx context.Context, id string) (approval.Recorded, bool, error) {
+	var row decisionRow
+	err := r.db.GetContext(ctx, &row, `SELECT `+decisionColumns+` FROM api.approval_decision WHERE decision_id = $1`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return approval.Recorded{}, false, nil
+	}
+	if err != nil {
+		return approval.Recorded{}, false, fmt.Errorf("reading decision %s: %w", id, classify(err))
+	}
+	return row.domain(), true, nil
+}
+
+// LoggedEntry is a row of the view agent_action_audit_log.
+type LoggedEntry struct {
+	EntryID       string    `db:"entry_id"`
+	RecordedAt    time.Time `db:"recorded_at"`
+	Type          string    `db:"type"`
+	Action        string    `db:"action"`
+	Outcome       string    `db:"outcome"`
+	Reason        string    `db:"reason"`
+	ActorType     string    `db:"actor_type"`
+	ActorIss      string    `db:"actor_iss"`
+	ActorSub      string    `db:"actor_sub"`
+	SubjectKind   string    `db:"subject_kind"`
+	SubjectID     string    `db:"subject_id"`
+	Desk          string    `db:"desk"`
+	RequestID     string    `db:"request_id"`
+	TraceID       string    `db:"trace_id"`
+	WorkflowID    string    `db:"workflow_id"`
+	AIExplanation *string   `db:"ai_explanation"`
+	AgentInput    *string   `db:"agent_input"`
+	AgentOutput   *string   `db:"agent_output"`
+	AgentVersion  *string   `db:"agent_version"`
+	OverrideType  *string   `db:"override_type"`
+	IsSimulation  bool      `db:"is_simulation"`
+	LeafSHA256    string    `db:"leaf_sha256"`
+	Leaf          string    `db:"leaf"`
+}
+
+// maxHistory bounds a history; no request comes near it in honest use.
+const maxHistory = 1000
+
+// History lists the entries about one subject, oldest first.
+func (r *Reader) History(ctx context.Context, subjectKind, subjectID string) ([]LoggedEntry, error) {
+	rows := []LoggedEntry{}
+	err := r.db.SelectContext(ctx, &rows, `
+		SELECT entry_id, recorded_at, type, action, outcome, reason, actor_type, actor_iss, actor_sub, subject_kind, subject_id,
+			desk, request_id, trace_id, workflow_id, ai_explanation, agent_input, agent_output, agent_version, override_type,
+			is_simulation, leaf_sha256, leaf
+		FROM api.agent_action_audit_log WHERE subject_kind = $1 AND subject_id = $2
+		ORDER BY recorded_at, entry_id LIMIT $3`, subjectKind, subjectID, maxHistory)
+	if err != nil {
+		return nil, fmt.Errorf("reading history of %s %s: %w", subjectKind, subjectID, classify(err))
+	}
+	return rows, nil
+}
+
+// SecurityEvent is a refusal that the API appends to the ledger.
+type SecurityEvent struct {
+	EntryID   string // UUID
+	Idem      string // the same event is appended once
+	Action    string // authenticate, authorize, dev_insecure, read_artefact
+	Reason    string
+	Actor     approval.Principal // zero when nobody was authenticated
+	Route     string
+	RequestID string
+	TraceID   string
+	Count     int // how many refusals of one kind are folded into this entry
+	FirstAt   time.Time
+}
+
+// AppendSecurityEvent writes the API's only kind of entry.
+func (r *Reader) AppendSecurityEvent(ctx context.Context, e SecurityEvent) error {
+	kind := e.Actor.Kind
+	if kind == "" {
+		kind = approval.System
+	}
+	_, err := r.db.ExecContext(ctx, `SELECT ledger.append_security_event($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		e.EntryID, e.Idem, e.Action, e.Reason, string(kind), e.Actor.Issuer, e.Actor.Subject,
+		e.Route, e.RequestID, e.TraceID, e.Count, e.FirstAt)
+	if err != nil {
+		return fmt.Errorf("appending security event: %w", classify(err))
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+// Package store is Postgres. Reader and Writer are different types over
+// different roles: a Reader sees the views of schema api and may append security
+// events, a Writer is the worker's and the only one that changes state.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"finobs/internal/fault"
+
+	"github.com/XSAM/otelsql"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+)
+
+// Pool sizes for one process; a worker needs about one connection per concurrent
+// activity.
+const (
+	maxConns    = 40
+	connMaxIdle = 5 * time.Minute
+)
+
+// db is a connection pool whose statements are prepared once per connection:
+// preparing each time costs a third of the throughput of short statements.
+type db struct {
+	*sqlx.DB
+	prepared sync.Map // query text -> *sqlx.Stmt
+}
+
+func open(ctx context.Context, url string) (*db, error) {
+	raw, err := otelsql.Open("postgres", url,
+		otelsql.WithAttributes(semconv.DBSystemNamePostgreSQL),
+		otelsql.WithSpanOptions(otelsql.SpanOptions{
+			OmitConnResetSession: true, OmitConnPrepare: true, OmitRows: true, OmitConnectorConnect: true,
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("opening database: %w", err)
+	}
+	x := sqlx.NewDb(raw, "postgres")
+	x.SetMaxOpenConns(maxConns)
+	x.SetMaxIdleConns(maxConns)
+	x.SetConnMaxIdleTime(connMaxIdle)
+	if err := x.PingContext(ctx); err != nil {
+		x.Close()
+		return nil, fmt.Errorf("connecting to database: %w", err)
+	}
+	return &db{DB: x}, nil
+}
+
+// statement returns the prepared form of a query, which must be a constant.
+func (d *db) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	if s, ok := d.prepared.Load(query); ok {
+		return s.(*sqlx.Stmt), nil
+	}
+	s, err := d.PreparexContext(ctx, query)
+	if err != nil {
+		return nil, classify(err)
+	}
+	if first, raced := d.prepared.LoadOrStore(query, s); raced {
+		s.Close()
+		return first.(*sqlx.Stmt), nil
+	}
+	return s, nil
+}
+
+// classify gives a database error the meaning that it has for the caller:
+// what passes by itself is Unavailable, the rest is Internal.
+func classify(err error) error {
+	var pqErr *pq.Error
+	var netErr net.Error
+	switch {
+	case err == nil || errors.Is(err, sql.ErrNoRows) || errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &pqErr):
+		switch pqErr.Code.Class() {
+		case "08", "53", "57", "40", "55": // connection, resources, shutdown, serialization, lock not available
+			return fault.Wrap(err, fault.Unavailable, "database-unavailable", "the database cannot answer now; try again")
+		}
+		return err
+	case errors.As(err, &netErr), errors.Is(err, sql.ErrConnDone), errors.Is(err, context.DeadlineExceeded):
+		return fault.Wrap(err, fault.Unavailable, "database-unavailable", "the database cannot be reached; try again")
+	}
+	return err
+}
+
+// violates reports whether err is the violation of the named constraint.
+func violates(err error, constraint string) bool {
+	var pqErr *pq.Error
+	return errors.As(err, &pqErr) && pqErr.Constraint == constraint
+}
+
+// Writer changes state; it connects as finobs_worker.
+type Writer struct{ db *db }
+
+// OpenWriter connects to the database that url names.
+func OpenWriter(ctx context.Context, url string) (*Writer, error) {
+	d, err := open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	return &Writer{d}, nil
+}
+
+// Close ends all connections.
+func (w *Writer) Close() error { return w.db.Close() }
+
+// Ping reports whether the database answers.
+func (w *Writer) Ping(ctx context.Context) error { return classify(w.db.PingContext(ctx)) }
+
+// Reader reads; it connects as finobs_api.
+type Reader struct{ db *db }
+
+// OpenReader connects to the database that url names.
+func OpenReader(ctx context.Context, url string) (*Reader, error) {
+	d, err := open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	return &Reader{d}, nil
+}
+
+// Close ends all connections.
+func (r *Reader) Close() error { return r.db.Close() }
+
+// Ping reports whether the database answers.
+func (r *Reader) Ping(ctx context.Context) error { return classify(r.db.PingContext(ctx)) }

@@ -1,0 +1,134 @@
+// Package workflows holds the Temporal workflows of finobs. Their code is
+// deterministic: no I/O, no wall clock, no randomness, no map order, no crypto;
+// all of that happens in activities. A workflow coordinates, and what it believes
+// authorises nothing: effects ask the record (package evidence).
+//
+// This file is the contract that clients depend on. Names are registered
+// explicitly, so renaming a Go function never breaks a running execution; fields
+// are only ever added.
+package workflows
+
+import (
+	"strings"
+	"time"
+
+	"finobs/internal/approval"
+
+	"go.temporal.io/sdk/temporal"
+)
+
+// TaskQueue links the API and the workers.
+const TaskQueue = "finobs"
+
+// Registered workflow types.
+const (
+	Approval     = "Approval"
+	Export       = "Export"
+	OpenIncident = "OpenIncident"
+	ImportFails  = "ImportFails"
+)
+
+// Registered activity names.
+const (
+	ActivityOpenRequest    = "OpenRequest"
+	ActivityRecordDecision = "RecordDecision"
+	ActivityExpireRequest  = "ExpireRequest"
+	ActivityCancelRequest  = "CancelRequest"
+	ActivityGenerateExport = "GenerateExport"
+	ActivityConfirmExport  = "ConfirmExport"
+	ActivityOpenIncident   = "RecordIncident"
+	ActivityImportFails    = "ImportFailsFile"
+	ActivityDetectFails    = "DetectFails"
+)
+
+// SignalDecision carries a DecisionSignal to a workflow that waits at a gate.
+const SignalDecision = "approval.decision"
+
+// QueryGate answers with a GateState.
+const QueryGate = "gate"
+
+// MemoApprovalID is the memo field with the approval id of a gated workflow.
+const MemoApprovalID = "approval_id"
+
+// Search attributes of gated workflows, for the list filters of the Web UI.
+var (
+	SearchApprovalID = temporal.NewSearchAttributeKeyInt64("FinobsApprovalId")
+	SearchStatus     = temporal.NewSearchAttributeKeyKeyword("FinobsStatus")
+	SearchKind       = temporal.NewSearchAttributeKeyKeyword("FinobsKind")
+	SearchDesk       = temporal.NewSearchAttributeKeyKeyword("FinobsDesk")
+	SearchRequester  = temporal.NewSearchAttributeKeyKeyword("FinobsRequester")
+)
+
+// ActionWorkflowID is the id of the workflow that gates, and carries out, exactly
+// one action. Two requests for the same action meet in one workflow.
+func ActionWorkflowID(actionDigest string) string {
+	return "action-" + strings.TrimPrefix(actionDigest, "sha256:")
+}
+
+// IncidentWorkflowID is the id of the workflow that opens an incident; key is the
+// caller's idempotency key, already bound to the caller.
+func IncidentWorkflowID(key string) string { return "incident-" + key }
+
+// ImportWorkflowID is the id of the workflow that imports a content.
+func ImportWorkflowID(source, contentSHA256 string) string {
+	return "import-" + source + "-" + contentSHA256
+}
+
+// GateInput starts Approval and Export.
+type GateInput struct {
+	ApprovalID int64  `json:"approval_id"`
+	Action     string `json:"action"` // canonical JSON, see approval.Action
+	Policy     string `json:"policy"` // frozen, see approval.Policy
+	Reason     string `json:"reason"`
+	Command    string `json:"command"` // token, see package attest
+}
+
+// DecisionSignal is the payload of SignalDecision.
+type DecisionSignal struct {
+	Token string `json:"token"` // see package attest
+}
+
+// GateState is the answer to QueryGate.
+type GateState struct {
+	ApprovalID int64           `json:"approval_id"`
+	Status     approval.Status `json:"status"`
+	Missing    []string        `json:"missing"` // in words, whose approval is waited for
+	Deadline   time.Time       `json:"deadline"`
+}
+
+// GateResult is the result of Approval.
+type GateResult struct {
+	ApprovalID int64           `json:"approval_id"`
+	Status     approval.Status `json:"status"`
+}
+
+// ExportResult is the result of Export; the export's fields are empty unless the
+// status is consumed.
+type ExportResult struct {
+	GateResult
+	ExportID      int64  `json:"export_id,omitempty"`
+	ContentSHA256 string `json:"content_sha256,omitempty"`
+}
+
+// IncidentInput starts OpenIncident.
+type IncidentInput struct {
+	Command  string            `json:"command"` // token over the digest of Fields
+	Fields   map[string]string `json:"fields"`  // see activities.IncidentFields
+	TraceID  string            `json:"trace_id"`
+	Simulate bool              `json:"simulate,omitempty"`
+}
+
+// IncidentResult is the result of OpenIncident.
+type IncidentResult struct {
+	IncidentID int64 `json:"incident_id"`
+	Opened     bool  `json:"opened"` // false: an open incident has the same dedup key
+}
+
+// ImportInput starts ImportFails.
+type ImportInput struct {
+	Command       string `json:"command"` // token over ImportDigest
+	ContentSHA256 string `json:"content_sha256"`
+	FileName      string `json:"file_name"`
+	Origin        string `json:"origin"`
+	Strict        bool   `json:"strict"` // one bad line refuses the whole file
+}
