@@ -2,8 +2,6 @@ package activities
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"time"
@@ -60,7 +58,7 @@ type GateStatus struct {
 func (a *Approvals) OpenRequest(ctx context.Context, in OpenRequestInput) (GateStatus, error) {
 	request, policy, err := a.request(ctx, in)
 	if err != nil {
-		return GateStatus{}, temporalError(a.refuseStart(ctx, in, err))
+		return GateStatus{}, temporalError(refuseStart(ctx, a.InTx, in.FirstRun, in.Command, err))
 	}
 	var out GateStatus
 	err = a.InTx(ctx, func(tx ApprovalTx) error {
@@ -76,8 +74,8 @@ func (a *Approvals) OpenRequest(ctx context.Context, in OpenRequestInput) (GateS
 		out, err = a.status(ctx, tx, existing)
 		return err
 	})
-	if err != nil && !fault.KindOf(err).Retryable() {
-		err = a.refuseStart(ctx, in, err)
+	if err != nil {
+		err = refuseStart(ctx, a.InTx, in.FirstRun, in.Command, err)
 	}
 	failpoint.Hit("gate.after-open-request")
 	return out, temporalError(err)
@@ -172,32 +170,6 @@ func tally(r approval.Request, decisions []approval.Recorded) (approval.Outcome,
 		}
 	}
 	return approval.Tally(policy, action, counted), nil
-}
-
-// refuseStart records a start that nothing vouches for and returns why it was
-// refused.
-func (a *Approvals) refuseStart(ctx context.Context, in OpenRequestInput, why error) error {
-	if fault.KindOf(why).Retryable() {
-		return why
-	}
-	info := activity.GetInfo(ctx)
-	sum := sha256.Sum256([]byte(in.Command))
-	err := a.InTx(ctx, func(tx ApprovalTx) error {
-		_, err := tx.Append(ctx, stepOf(ctx, in.FirstRun, "refuse-start", ""), ledger.Entry{
-			Type: "workflow.refused", Actor: ledger.Itself("worker"),
-			Subject: ledger.Subject{Kind: "workflow", ID: info.WorkflowExecution.ID},
-			Action:  "start", Outcome: "refused", Reason: fault.MessageOf(why), TraceID: traceID(ctx, ""),
-			Details: canonical.Object{
-				"workflow_type": info.WorkflowType.Name, "code": fault.CodeOf(why),
-				"claimed_approval_id": strconv.FormatInt(in.ApprovalID, 10), "command_sha256": hex.EncodeToString(sum[:]),
-			},
-		})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return why
 }
 
 // GateRef names a request to the activities that move it on.

@@ -13,6 +13,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
 	"finobs/internal/fault"
 	"finobs/internal/ledger"
@@ -51,13 +52,37 @@ func traceID(ctx context.Context, otherwise string) string {
 	return otherwise
 }
 
+// beatInterval is several times within the heartbeat timeout of package
+// workflows.
+const beatInterval = 3 * time.Second
+
+// beat tells Temporal that this activity lives until the returned function is
+// called, so that the death of a worker is noticed in seconds whatever the
+// activity is waiting for.
+func beat(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(beatInterval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				activity.RecordHeartbeat(ctx)
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
 // temporalError tells Temporal whether a retry can help: the one place where a
 // fault's kind becomes a retry decision. The type of the application error is the
-// fault's code, its message the safe message.
+// fault's code, its message the safe message, its detail the kind.
 func temporalError(err error) error {
 	var f *fault.Error
 	if err == nil || !errors.As(err, &f) || f.Kind.Retryable() {
 		return err
 	}
-	return temporal.NewNonRetryableApplicationError(f.Message, f.Code, err)
+	return temporal.NewNonRetryableApplicationError(f.Message, f.Code, err, string(f.Kind))
 }

@@ -9,10 +9,13 @@
 package workflows
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
 	"finobs/internal/approval"
+	"finobs/internal/incident"
+	"finobs/internal/intake"
 
 	"go.temporal.io/sdk/temporal"
 )
@@ -36,7 +39,7 @@ const (
 	ActivityCancelRequest  = "CancelRequest"
 	ActivityGenerateExport = "GenerateExport"
 	ActivityConfirmExport  = "ConfirmExport"
-	ActivityOpenIncident   = "RecordIncident"
+	ActivityRecordIncident = "RecordIncident"
 	ActivityImportFails    = "ImportFailsFile"
 	ActivityDetectFails    = "DetectFails"
 )
@@ -112,10 +115,8 @@ type ExportResult struct {
 
 // IncidentInput starts OpenIncident.
 type IncidentInput struct {
-	Command  string            `json:"command"` // token over the digest of Fields
-	Fields   map[string]string `json:"fields"`  // see activities.IncidentFields
-	TraceID  string            `json:"trace_id"`
-	Simulate bool              `json:"simulate,omitempty"`
+	Command string          `json:"command"` // token over the digest of Fields
+	Fields  incident.Fields `json:"fields"`
 }
 
 // IncidentResult is the result of OpenIncident.
@@ -126,9 +127,19 @@ type IncidentResult struct {
 
 // ImportInput starts ImportFails.
 type ImportInput struct {
-	Command       string `json:"command"` // token over ImportDigest
-	ContentSHA256 string `json:"content_sha256"`
-	FileName      string `json:"file_name"`
-	Origin        string `json:"origin"`
-	Strict        bool   `json:"strict"` // one bad line refuses the whole file
+	Command string      `json:"command"` // token over the digest of File
+	File    intake.File `json:"file"`
+}
+
+// ImportResult is the result of ImportFails.
+type ImportResult struct {
+	Report   json.RawMessage `json:"report"` // an intake.ImportReport
+	Detected Detected        `json:"detected"`
+}
+
+// Detected counts what a detection over all balances found.
+type Detected struct {
+	Securities int `json:"securities"` // that pass the share test
+	Opened     int `json:"opened"`     // incidents
+	Updated    int `json:"updated"`    // open incidents whose figures changed
 }

@@ -84,7 +84,7 @@ func (s Signer) sign(ctx context.Context, typ string, claims any) (string, error
 		return "", fmt.Errorf("encoding %s: %w", typ, err)
 	}
 	opts := (&jose.SignerOptions{}).WithType(jose.ContentType(typ))
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: opaque{ctx, s.Key}}, opts)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: keys.Opaque(ctx, s.Key)}, opts)
 	if err != nil {
 		return "", fmt.Errorf("preparing signature: %w", err)
 	}
@@ -93,23 +93,6 @@ func (s Signer) sign(ctx context.Context, typ string, claims any) (string, error
 		return "", fmt.Errorf("signing %s: %w", typ, err)
 	}
 	return jws.CompactSerialize()
-}
-
-// opaque lets go-jose sign with a key that may live in another process. It is
-// made for one signature, which is why it may carry that call's context.
-type opaque struct {
-	ctx context.Context
-	key keys.Signer
-}
-
-func (o opaque) Public() *jose.JSONWebKey {
-	return &jose.JSONWebKey{Key: o.key.Public(), KeyID: keys.ID(o.key.Public()), Algorithm: string(jose.EdDSA), Use: "sig"}
-}
-
-func (o opaque) Algs() []jose.SignatureAlgorithm { return []jose.SignatureAlgorithm{jose.EdDSA} }
-
-func (o opaque) SignPayload(payload []byte, _ jose.SignatureAlgorithm) ([]byte, error) {
-	return o.key.Sign(o.ctx, payload)
 }
 
 // Verifier checks tokens against the public keys that it was given; a key named

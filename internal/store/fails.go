@@ -16,26 +16,10 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Import is one imported file as it is recorded.
-type Import struct {
-	ID            int64     `db:"import_id"`
-	Source        string    `db:"source"`
-	ContentSHA256 string    `db:"content_sha256"`
-	Origin        string    `db:"origin"`
-	FileName      string    `db:"file_name"`
-	Bytes         int64     `db:"byte_count"`
-	Report        []byte    `db:"report"`
-	ImportedIss   string    `db:"imported_iss"`
-	ImportedSub   string    `db:"imported_sub"`
-	WorkflowID    string    `db:"workflow_id"`
-	TraceID       string    `db:"trace_id"`
-	ImportedAt    time.Time `db:"imported_at"`
-}
-
 // Import reads the import of a content, a fault of kind NotFound when there is
 // none.
-func (r *Reader) Import(ctx context.Context, source, contentSHA256 string) (Import, error) {
-	var i Import
+func (r *Reader) Import(ctx context.Context, source, contentSHA256 string) (intake.Import, error) {
+	var i intake.Import
 	err := r.db.GetContext(ctx, &i, `
 		SELECT import_id, source, content_sha256, origin, file_name, byte_count, report, imported_iss, imported_sub,
 			workflow_id, trace_id, imported_at
@@ -67,18 +51,18 @@ func (t *Tx) ReportOfImport(ctx context.Context, source, contentSHA256 string) (
 // is known.
 func (t *Tx) NextImportID(ctx context.Context) (int64, error) {
 	var id int64
-	if err := t.get(ctx, &id, `SELECT nextval(pg_get_serial_sequence('finobs.import', 'import_id'))`); err != nil {
+	if err := t.get(ctx, &id, `SELECT nextval('finobs.import_id')`); err != nil {
 		return 0, fmt.Errorf("taking an import id: %w", err)
 	}
 	return id, nil
 }
 
 // InsertImport records an import under an id from NextImportID.
-func (t *Tx) InsertImport(ctx context.Context, i Import) error {
+func (t *Tx) InsertImport(ctx context.Context, i intake.Import) error {
 	_, err := t.exec(ctx, `
 		INSERT INTO finobs.import (import_id, source, content_sha256, origin, file_name, byte_count, report,
 			imported_iss, imported_sub, workflow_id, trace_id, imported_at)
-		OVERRIDING SYSTEM VALUE VALUES ($1, $2, decode($3, 'hex'), $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		VALUES ($1, $2, decode($3, 'hex'), $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 		i.ID, i.Source, i.ContentSHA256, i.Origin, i.FileName, i.Bytes, string(i.Report),
 		i.ImportedIss, i.ImportedSub, i.WorkflowID, i.TraceID, t.now)
 	if err != nil {
@@ -87,17 +71,9 @@ func (t *Tx) InsertImport(ctx context.Context, i Import) error {
 	return nil
 }
 
-// FailChanges counts what a batch of balances did to the table.
-type FailChanges struct {
-	Added     int64 `json:"added" db:"added"`
-	Corrected int64 `json:"corrected" db:"corrected"` // another balance, symbol or price was there
-	Unchanged int64 `json:"unchanged" db:"unchanged"`
-	Repeated  int64 `json:"repeated" db:"repeated"` // a line for a date and CUSIP that came before in the batch
-}
-
 // PutFails writes a batch of balances for an import. Within the batch the last
 // line for a date and CUSIP wins.
-func (t *Tx) PutFails(ctx context.Context, importID int64, batch []intake.Fail) (FailChanges, error) {
+func (t *Tx) PutFails(ctx context.Context, importID int64, batch []intake.Fail) (intake.Changes, error) {
 	dates, cusips, symbols := make([]time.Time, len(batch)), make([]string, len(batch)), make([]string, len(batch))
 	quantities, descriptions, prices := make([]int64, len(batch)), make([]string, len(batch)), make([]sql.NullString, len(batch))
 	for i, f := range batch {
@@ -106,7 +82,7 @@ func (t *Tx) PutFails(ctx context.Context, importID int64, batch []intake.Fail) 
 			prices[i] = sql.NullString{String: f.Price.Decimal.String(), Valid: true}
 		}
 	}
-	var c FailChanges
+	var c intake.Changes
 	err := t.get(ctx, &c, `
 		WITH line AS (
 			SELECT * FROM unnest($1::date[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::numeric[])
@@ -134,19 +110,10 @@ func (t *Tx) PutFails(ctx context.Context, importID int64, batch []intake.Fail) 
 	return c, nil
 }
 
-// FailStreak is a security whose balance passes the share test on its latest run
-// of consecutive settlement days.
-type FailStreak struct {
-	CUSIP       string
-	Symbol      string
-	Description string
-	Streak      desk.Streak
-}
-
-// FailStreaks finds every security with at least minShares failing on at least
+// FailedSecurities finds every security with at least minShares failing on at least
 // minDays consecutive settlement days, the days being those in the data. For
 // each it returns the latest such run. Set-based: one pass over the table.
-func (t *Tx) FailStreaks(ctx context.Context, minShares int64, minDays int) ([]FailStreak, error) {
+func (t *Tx) FailedSecurities(ctx context.Context, minShares int64, minDays int) ([]desk.FailedSecurity, error) {
 	var rows []struct {
 		CUSIP       string              `db:"cusip"`
 		Symbol      string              `db:"symbol"`
@@ -180,9 +147,9 @@ func (t *Tx) FailStreaks(ctx context.Context, minShares int64, minDays int) ([]F
 	if err != nil {
 		return nil, fmt.Errorf("detecting failed settlements: %w", err)
 	}
-	out := make([]FailStreak, 0, len(rows))
+	out := make([]desk.FailedSecurity, 0, len(rows))
 	for _, r := range rows {
-		out = append(out, FailStreak{CUSIP: r.CUSIP, Symbol: r.Symbol, Description: r.Description, Streak: desk.Streak{
+		out = append(out, desk.FailedSecurity{CUSIP: r.CUSIP, Symbol: r.Symbol, Description: r.Description, Streak: desk.Streak{
 			First: r.First.UTC(), Last: r.Last.UTC(), Days: r.Days, PeakShares: r.Peak, LastShares: r.LastShares, LastPrice: r.LastPrice,
 		}})
 	}

@@ -1,0 +1,260 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"finobs/internal/approval"
+	"finobs/internal/attest"
+	"finobs/internal/canonical"
+	"finobs/internal/desk"
+	"finobs/internal/failpoint"
+	"finobs/internal/fault"
+	"finobs/internal/incident"
+	"finobs/internal/intake"
+	"finobs/internal/ledger"
+
+	"go.temporal.io/sdk/activity"
+)
+
+// FailsTx is what the activities over fails need of a transaction.
+type FailsTx interface {
+	Recorder
+	ReportOfImport(ctx context.Context, source, contentSHA256 string) (json.RawMessage, bool, error)
+	NextImportID(ctx context.Context) (int64, error)
+	PutFails(ctx context.Context, importID int64, batch []intake.Fail) (intake.Changes, error)
+	InsertImport(ctx context.Context, i intake.Import) error
+	FailedSecurities(ctx context.Context, minShares int64, minDays int) ([]desk.FailedSecurity, error)
+	OpenIncident(ctx context.Context, i incident.Incident) (id int64, opened bool, err error)
+	UpdateIncident(ctx context.Context, id int64, i incident.Incident) (bool, error)
+}
+
+// Spool holds received files by their SHA-256.
+type Spool interface {
+	Open(name string) (*os.File, error)
+}
+
+// Fails are the activities over the SEC's fails-to-deliver files.
+type Fails struct {
+	InTx     Transaction[FailsTx]
+	Verifier *attest.Verifier
+	Spool    Spool
+}
+
+// batchRows is how many balances one statement writes.
+const batchRows = 5000
+
+// ImportInput is a received file with the API's word for who sent it.
+type ImportInput struct {
+	FirstRun string      `json:"first_run"`
+	Command  string      `json:"command"`
+	File     intake.File `json:"file"`
+}
+
+// ImportFailsFile loads a spooled file in one transaction: all good lines and the
+// report, or nothing. A content that was imported before changes nothing.
+func (x *Fails) ImportFailsFile(ctx context.Context, in ImportInput) (json.RawMessage, error) {
+	defer beat(ctx)()
+	digest, err := in.File.Digest()
+	if err != nil {
+		return nil, temporalError(fault.Wrap(err, fault.Invalid, "invalid-import", "the file's name is not valid text"))
+	}
+	c, err := command(ctx, x.Verifier, in.Command, digest)
+	if err != nil {
+		return nil, temporalError(refuseStart(ctx, x.InTx, in.FirstRun, in.Command, err))
+	}
+	file, err := x.Spool.Open(in.File.ContentSHA256)
+	if err != nil {
+		return nil, fmt.Errorf("opening received file: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("opening received file: %w", err)
+	}
+	var report json.RawMessage
+	err = x.InTx(ctx, func(tx FailsTx) error {
+		earlier, found, err := tx.ReportOfImport(ctx, intake.SourceFails, in.File.ContentSHA256)
+		if err != nil || found {
+			report = earlier
+			return err
+		}
+		report, err = load(ctx, tx, in, c, file, info.Size())
+		return err
+	})
+	failpoint.Hit("import.after-load")
+	return report, temporalError(err)
+}
+
+func load(ctx context.Context, tx FailsTx, in ImportInput, c attest.Command, file *os.File, size int64) (json.RawMessage, error) {
+	id, err := tx.NextImportID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out intake.ImportReport
+	batch := make([]intake.Fail, 0, batchRows)
+	flush := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		changes, err := tx.PutFails(ctx, id, batch)
+		if err != nil {
+			return err
+		}
+		out.Changes.Add(changes)
+		batch = batch[:0]
+		return nil
+	}
+	// The rows name their import, so it goes first; its report follows at the end
+	// of the same transaction. The foreign key is checked at the end.
+	out.Report, err = intake.ReadFails(file, func(f intake.Fail) error {
+		if batch = append(batch, f); len(batch) == batchRows {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if in.File.Strict && (out.BadLines > 0 || out.TrailerStatus != "agrees") {
+		return nil, strictFault(out.Report)
+	}
+	report, err := json.Marshal(out)
+	if err != nil {
+		return nil, fmt.Errorf("encoding report: %w", err)
+	}
+	err = tx.InsertImport(ctx, intake.Import{
+		ID: id, Source: intake.SourceFails, ContentSHA256: in.File.ContentSHA256, Origin: in.File.Origin, FileName: in.File.FileName, Bytes: size, Report: report,
+		ImportedIss: c.Principal.Issuer, ImportedSub: c.Principal.Subject,
+		WorkflowID: activity.GetInfo(ctx).WorkflowExecution.ID, TraceID: c.TraceID,
+	})
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, "import", in.File.ContentSHA256), importedEntry(in, c, out))
+	return report, err
+}
+
+func importedEntry(in ImportInput, c attest.Command, out intake.ImportReport) ledger.Entry {
+	return ledger.Entry{
+		Type: "import.done", Actor: ledger.By(c.Principal), Subject: ledger.Subject{Kind: "import", ID: in.File.ContentSHA256},
+		Action: "import", Outcome: "done", Desk: c.Principal.Desk, RequestID: c.RequestID, TraceID: c.TraceID,
+		Details: canonical.Object{
+			"source": intake.SourceFails, "content_sha256": in.File.ContentSHA256, "file_name": in.File.FileName, "origin": in.File.Origin,
+			"rows": strconv.Itoa(out.Rows), "bad_lines": strconv.Itoa(out.BadLines), "trailer": out.TrailerStatus,
+			"added": strconv.FormatInt(out.Changes.Added, 10), "corrected": strconv.FormatInt(out.Changes.Corrected, 10),
+		},
+	}
+}
+
+func strictFault(r intake.Report) error {
+	first := ""
+	if len(r.Errors) > 0 {
+		first = fmt.Sprintf("; the first is line %d: %s", r.Errors[0].Line, r.Errors[0].Problem)
+	}
+	return fault.New(fault.Invalid, "file-not-clean",
+		"strict import refused the whole file: %d bad lines, trailer %s%s", r.BadLines, r.TrailerStatus, first)
+}
+
+// DetectInput starts a detection over everything that is loaded.
+type DetectInput struct {
+	FirstRun string `json:"first_run"`
+	Origin   string `json:"origin"` // of the incidents that it opens
+}
+
+// Detected counts what a detection found.
+type Detected struct {
+	Securities int `json:"securities"` // that pass the share test
+	Opened     int `json:"opened"`     // incidents
+	Updated    int `json:"updated"`    // incidents whose run of days went on
+}
+
+// detectBatch is how many securities one transaction handles: short enough not to
+// hold locks, long enough to be quick.
+const detectBatch = 250
+
+// DetectFails opens one incident for each security whose balance has been at or
+// over desk.ThresholdShares on desk.ThresholdDays consecutive settlement days, and
+// brings the open ones up to date.
+func (x *Fails) DetectFails(ctx context.Context, in DetectInput) (Detected, error) {
+	defer beat(ctx)()
+	var streaks []desk.FailedSecurity
+	err := x.InTx(ctx, func(tx FailsTx) (err error) {
+		streaks, err = tx.FailedSecurities(ctx, desk.ThresholdShares, desk.ThresholdDays)
+		return err
+	})
+	if err != nil {
+		return Detected{}, temporalError(err)
+	}
+	out := Detected{Securities: len(streaks)}
+	for start := 0; start < len(streaks); start += detectBatch {
+		batch := streaks[start:min(start+detectBatch, len(streaks))]
+		var opened, updated int
+		err := x.InTx(ctx, func(tx FailsTx) error {
+			opened, updated = 0, 0
+			for _, s := range batch {
+				if err := detectOne(ctx, tx, in, s, &opened, &updated); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return out, temporalError(err)
+		}
+		out.Opened += opened
+		out.Updated += updated
+		failpoint.Hit("detect.after-batch")
+	}
+	return out, nil
+}
+
+func detectOne(ctx context.Context, tx FailsTx, in DetectInput, s desk.FailedSecurity, opened, updated *int) error {
+	i := failIncident(in, s)
+	i.TraceID = traceID(ctx, "")
+	id, isNew, err := tx.OpenIncident(ctx, i)
+	if err != nil {
+		return err
+	}
+	entry := openedEntry(i, id, "opened", "")
+	step := "open-incident"
+	if isNew {
+		*opened++
+	} else {
+		changed, err := tx.UpdateIncident(ctx, id, i)
+		if err != nil || !changed {
+			return err
+		}
+		*updated++
+		entry.Type, entry.Action, entry.Outcome = "incident.updated", "update", "done"
+		step = "update-incident"
+	}
+	_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, step, i.DedupKey), entry)
+	return err
+}
+
+// detector is who opens incidents on the strength of a rule.
+func detector() approval.Principal {
+	return approval.Principal{Kind: approval.System, Person: approval.Person{Issuer: "finobs", Subject: "detector"}}
+}
+
+func failIncident(in DetectInput, s desk.FailedSecurity) incident.Incident {
+	return incident.Incident{
+		Kind: incident.FailedSettlement, Severity: s.Streak.Severity(), Status: incident.Open,
+		Title: s.Title(), Description: s.Describe(),
+		Source: intake.SourceFails, DedupKey: intake.SourceFails + ":" + s.CUSIP, SubjectKind: "security", SubjectID: s.CUSIP,
+		ExposureUSD: s.Streak.ExposureUSD(), Origin: incident.Origin(in.Origin), OpenedBy: detector(),
+		Details: map[string]string{
+			"symbol": s.Symbol, "first_date": s.Streak.First.Format(time.DateOnly), "last_date": s.Streak.Last.Format(time.DateOnly),
+			"settlement_days": strconv.Itoa(s.Streak.Days), "peak_shares": strconv.FormatInt(s.Streak.PeakShares, 10),
+			"last_shares": strconv.FormatInt(s.Streak.LastShares, 10), "rule": "17 CFR 242.203(c)(6), share test",
+		},
+	}
+}

@@ -1,0 +1,181 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"finobs/internal/approval"
+	"finobs/internal/attest"
+	"finobs/internal/evidence"
+	"finobs/internal/fault"
+	"finobs/workflows"
+
+	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+)
+
+// temporalTimeout bounds one call to Temporal: a caller rather hears 503 than
+// waits.
+const temporalTimeout = 4 * time.Second
+
+// asked is a request for approval as far as the API knows it. Until a worker has
+// recorded it, only id and status are known.
+type asked struct {
+	approval.Request
+	Recorded bool
+}
+
+// ask gets an action before the people who must approve it. The same action by
+// the same requester is one request: asking again answers with it while it can
+// still be used, and, unless renew is set, for the policy's time after it ended.
+func (s *Server) ask(ctx context.Context, a approval.Action, workflowType, reason string, renew bool) (asked, error) {
+	policy, err := s.Policies.For(a)
+	if err != nil {
+		return asked{}, err
+	}
+	frozen, policyDigest, err := policy.Freeze()
+	if err != nil {
+		return asked{}, err
+	}
+	a.PolicyDigest = policyDigest
+	if err := a.Validate(); err != nil {
+		return asked{}, err
+	}
+	digest, err := a.Digest()
+	if err != nil {
+		return asked{}, fault.Wrap(err, fault.Invalid, "invalid-action", "the action is not valid text")
+	}
+	latest, found, err := s.Reader.LatestApproval(ctx, digest)
+	if err != nil {
+		return asked{}, err
+	}
+	if found {
+		now, err := s.Reader.Now(ctx)
+		if err != nil {
+			return asked{}, err
+		}
+		if answers(latest, now, policy.Expires, renew) {
+			return asked{latest, true}, nil
+		}
+	}
+	return s.start(ctx, a, digest, frozen, workflowType, reason)
+}
+
+// answers reports whether a recorded request answers the same question again.
+func answers(r approval.Request, now time.Time, window time.Duration, renew bool) bool {
+	switch r.Status {
+	case approval.Pending:
+		return true
+	case approval.Approved:
+		return r.UseBy == nil || now.Before(*r.UseBy)
+	default:
+		return !renew && r.ClosedAt != nil && now.Before(r.ClosedAt.Add(window))
+	}
+}
+
+func (s *Server) start(ctx context.Context, a approval.Action, digest string, policy []byte, workflowType, reason string) (asked, error) {
+	id, err := s.Reader.NextApprovalID(ctx)
+	if err != nil {
+		return asked{}, err
+	}
+	action, err := a.Canonical()
+	if err != nil {
+		return asked{}, err
+	}
+	payload, err := evidence.RequestDigest(id, digest, a.PolicyDigest, reason)
+	if err != nil {
+		return asked{}, fault.Wrap(err, fault.Invalid, "invalid-reason", "the reason is not valid text")
+	}
+	workflowID := workflows.ActionWorkflowID(digest)
+	command, err := s.command(ctx, workflowType, workflowID, payload)
+	if err != nil {
+		return asked{}, err
+	}
+	input := workflows.GateInput{ApprovalID: id, Action: string(action), Policy: string(policy), Reason: reason, Command: command}
+	_, err = s.execute(ctx, client.StartWorkflowOptions{
+		ID: workflowID, TaskQueue: workflows.TaskQueue,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		Memo:                  map[string]any{workflows.MemoApprovalID: id},
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			workflows.SearchApprovalID.ValueSet(id), workflows.SearchStatus.ValueSet(string(approval.Pending)),
+			workflows.SearchKind.ValueSet(a.Kind), workflows.SearchDesk.ValueSet(a.Desk),
+			workflows.SearchRequester.ValueSet(a.Requester.Subject)),
+	}, workflowType, input)
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &started) {
+		id, err = s.approvalOf(ctx, workflowID)
+	}
+	if err != nil {
+		return asked{}, err
+	}
+	return asked{Request: approval.Request{ID: id, Status: approval.Pending, WorkflowID: workflowID}}, nil
+}
+
+// approvalOf reads which approval a running workflow waits for: another call
+// asked for the same action a moment ago.
+func (s *Server) approvalOf(ctx context.Context, workflowID string) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, temporalTimeout)
+	defer cancel()
+	described, err := s.Temporal.DescribeWorkflowExecution(ctx, workflowID, "")
+	if err != nil {
+		return 0, temporalFault(err)
+	}
+	memo := described.GetWorkflowExecutionInfo().GetMemo().GetFields()[workflows.MemoApprovalID]
+	var id int64
+	if err := converter.GetDefaultDataConverter().FromPayload(memo, &id); err != nil {
+		return 0, fmt.Errorf("reading memo of workflow %s: %w", workflowID, err)
+	}
+	return id, nil
+}
+
+// command signs, in the caller's name, the order to start one workflow with one
+// payload.
+func (s *Server) command(ctx context.Context, workflowType, workflowID, payloadDigest string) (string, error) {
+	now, err := s.Reader.Now(ctx)
+	if err != nil {
+		return "", err
+	}
+	token, err := s.Signer.Command(ctx, attest.Command{
+		ID: uuid.NewString(), IssuedAt: now, WorkflowType: workflowType, WorkflowID: workflowID,
+		PayloadDigest: payloadDigest, Principal: principal(ctx), RequestID: requestID(ctx), TraceID: traceID(ctx),
+	})
+	if err != nil {
+		return "", fmt.Errorf("signing command: %w", err)
+	}
+	return token, nil
+}
+
+// execute starts a workflow. A workflow of that id that runs already is a
+// *serviceerror.WorkflowExecutionAlreadyStarted.
+func (s *Server) execute(ctx context.Context, options client.StartWorkflowOptions, workflowType string, input any) (client.WorkflowRun, error) {
+	ctx, cancel := context.WithTimeout(ctx, temporalTimeout)
+	defer cancel()
+	options.WorkflowExecutionErrorWhenAlreadyStarted = true
+	run, err := s.Temporal.ExecuteWorkflow(ctx, options, workflowType, input)
+	return run, temporalFault(err)
+}
+
+// temporalFault tells what is passing from what is final. Errors that callers
+// look at pass through.
+func temporalFault(err error) error {
+	var (
+		started  *serviceerror.WorkflowExecutionAlreadyStarted
+		notFound *serviceerror.NotFound
+		invalid  *serviceerror.InvalidArgument
+	)
+	switch {
+	case err == nil || errors.As(err, &started) || errors.As(err, &notFound):
+		return err
+	case errors.As(err, &invalid):
+		return fmt.Errorf("asking Temporal: %w", err)
+	default:
+		return fault.Wrap(err, fault.Unavailable, "temporal-unavailable",
+			"Temporal cannot be reached, so nothing was started; try again")
+	}
+}

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"finobs/internal/approval"
+	"finobs/internal/fault"
+	"finobs/internal/identity"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
+)
+
+type contextKey int
+
+const (
+	principalKey contextKey = iota
+	requestIDKey
+)
+
+// principal is who asks. Routes that are not Public have one.
+func principal(ctx context.Context) approval.Principal {
+	p, _ := ctx.Value(principalKey).(approval.Principal)
+	return p
+}
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey).(string)
+	return id
+}
+
+func traceID(ctx context.Context) string {
+	return trace.SpanContextFromContext(ctx).TraceID().String()
+}
+
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{8,64}$`)
+
+// identify gives every request an id and shows it, and the trace, to the caller.
+func identify(c *gin.Context) {
+	id := c.GetHeader("X-Request-Id")
+	if !requestIDPattern.MatchString(id) {
+		id = uuid.NewString()
+	}
+	ctx := context.WithValue(c.Request.Context(), requestIDKey, id)
+	c.Request = c.Request.WithContext(ctx)
+	h := c.Writer.Header()
+	h.Set("X-Request-Id", id)
+	h.Set("X-Trace-Id", traceID(ctx))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+}
+
+// recoverPanic answers a panic like any internal error and logs it.
+func recoverPanic(c *gin.Context, thrown any) {
+	slog.ErrorContext(c.Request.Context(), "request panicked", "request_id", requestID(c.Request.Context()), "panic", thrown)
+	abort(c, errors.New("panic"))
+}
+
+// devUserHeader names the person to be under --dev-insecure.
+const devUserHeader = "X-Dev-User"
+
+// guard authenticates the caller and checks the permission of the matched route.
+// A route without an entry in the table is denied, whoever asks.
+func (s *Server) guard(c *gin.Context) {
+	route := c.Request.Method + " " + c.FullPath()
+	wanted, listed := s.permissions[route]
+	switch {
+	case c.FullPath() == "":
+		abort(c, fault.New(fault.NotFound, "no-such-route", "there is no %s %s", c.Request.Method, c.Request.URL.Path))
+		return
+	case !listed:
+		s.deny(c, "authorize", fault.New(fault.Forbidden, "route-not-listed", "%s has no entry in the permission table", route))
+		return
+	case wanted == Public:
+		return
+	}
+	p, err := s.authenticate(c)
+	if err != nil {
+		s.deny(c, "authenticate", fault.New(fault.Unauthenticated, "not-authenticated", "%v", err))
+		return
+	}
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), principalKey, p))
+	if !permits(p, wanted) {
+		s.deny(c, "authorize", fault.New(fault.Forbidden, "not-permitted", "permission %s is needed; roles [%s] do not grant it",
+			wanted, strings.Join(p.Roles, " ")))
+	}
+}
+
+func (s *Server) authenticate(c *gin.Context) (approval.Principal, error) {
+	if s.DevInsecure {
+		c.Header("X-Finobs-Insecure", "dev-insecure: nobody is authenticated")
+		if len(c.Request.Header.Values("Authorization")) == 0 {
+			return devPrincipal(c.GetHeader(devUserHeader)), nil
+		}
+	}
+	token, err := identity.BearerToken(c.Request.Header)
+	if err != nil {
+		return approval.Principal{}, err
+	}
+	return s.Identity.Verify(token, time.Now())
+}
+
+func devPrincipal(name string) approval.Principal {
+	if name == "" {
+		name = "dev"
+	}
+	return approval.Principal{
+		Person: approval.Person{Issuer: "finobs-dev-insecure", Subject: name}, Kind: approval.Human, Roles: []string{"admin"},
+	}
+}
+
+// deny refuses a request and records that.
+func (s *Server) deny(c *gin.Context, action string, why *fault.Error) {
+	s.recordDenial(c.Request.Context(), c.Request.Method+" "+c.FullPath(), action, why.Message)
+	abort(c, why)
+}
+
+func (s *Server) recordDenial(ctx context.Context, route, action, reason string) {
+	s.denials.record(ctx, denial{
+		Action: action, Reason: reason, Route: route, Actor: principal(ctx), RequestID: requestID(ctx), TraceID: traceID(ctx),
+	})
+}
+
+// underAPI serves every route under /api as well.
+func underAPI(next http.Handler) http.Handler {
+	stripped := http.StripPrefix("/api", next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			stripped.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,217 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"regexp"
+	"time"
+
+	"finobs/internal/blobdir"
+	"finobs/internal/fault"
+	"finobs/internal/incident"
+	"finobs/internal/intake"
+	"finobs/workflows"
+
+	"github.com/gin-gonic/gin"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+)
+
+const (
+	maxFile       = 1 << 30          // bytes of a received file
+	uploadTimeout = 10 * time.Minute // for sending one
+	maxFileName   = 200              // bytes
+)
+
+// importView is an import in answers.
+type importView struct {
+	ContentSHA256 string          `json:"content_sha256"`
+	Source        string          `json:"source"`
+	Status        string          `json:"status" enum:"accepted,done"`
+	FileName      string          `json:"file_name,omitempty"`
+	Origin        string          `json:"origin,omitempty"`
+	Bytes         int64           `json:"bytes,omitempty"`
+	Repeated      bool            `json:"repeated" doc:"this content was imported before, and nothing was changed"`
+	ImportedBy    *personView     `json:"imported_by,omitempty"`
+	ImportedAt    *time.Time      `json:"imported_at,omitempty"`
+	Report        json.RawMessage `json:"report,omitempty" doc:"lines, rows, bad lines with their numbers, trailer, changes"`
+	Detected      *detectedView   `json:"detected,omitempty"`
+	TraceID       string          `json:"trace_id,omitempty"`
+}
+
+type detectedView struct {
+	Securities int `json:"securities" doc:"that pass the share test now"`
+	Opened     int `json:"opened" doc:"incidents opened"`
+	Updated    int `json:"updated" doc:"open incidents whose figures changed"`
+}
+
+func viewImport(i intake.Import) importView {
+	at := i.ImportedAt.UTC()
+	return importView{
+		ContentSHA256: i.ContentSHA256, Source: i.Source, Status: "done", FileName: i.FileName, Origin: i.Origin, Bytes: i.Bytes,
+		ImportedBy: &personView{i.ImportedIss, i.ImportedSub}, ImportedAt: &at, Report: i.Report, TraceID: i.TraceID,
+	}
+}
+
+// ingestFails takes the body as a file. It is stored by its digest before
+// anything is started, so a file is never half-received.
+func (s *Server) ingestFails(c *gin.Context) {
+	view, status, err := s.receive(c)
+	if err != nil {
+		abort(c, err)
+		return
+	}
+	c.JSON(status, view)
+}
+
+func (s *Server) receive(c *gin.Context) (importView, int, error) {
+	ctx := c.Request.Context()
+	file, err := fileParameters(c)
+	if err != nil {
+		return importView{}, 0, err
+	}
+	rc := http.NewResponseController(c.Writer)
+	if err := errors.Join(rc.SetReadDeadline(time.Now().Add(uploadTimeout)), rc.SetWriteDeadline(time.Now().Add(uploadTimeout))); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return importView{}, 0, err
+	}
+	sha, size, err := s.Spool.Put(c.Request.Body, maxFile)
+	switch {
+	case errors.Is(err, blobdir.ErrTooLarge):
+		return importView{}, 0, fault.New(fault.TooLarge, "file-too-large", "the file is over the limit of %d bytes; split it by settlement date", maxFile)
+	case err != nil:
+		return importView{}, 0, fault.Wrap(err, fault.Invalid, "file-unreadable", "the file could not be received in full; send it again")
+	case size == 0:
+		return importView{}, 0, fault.New(fault.Invalid, "file-empty", "the body is empty; send the file as the body: --data-binary @FILE")
+	}
+	file.ContentSHA256 = sha
+	if earlier, err := s.Reader.Import(ctx, intake.SourceFails, sha); err == nil {
+		v := viewImport(earlier)
+		v.Repeated = true
+		return v, http.StatusOK, nil
+	} else if fault.KindOf(err) != fault.NotFound {
+		return importView{}, 0, err
+	}
+	run, err := s.startImport(ctx, file)
+	if err != nil {
+		return importView{}, 0, err
+	}
+	return s.awaitImport(ctx, run, sha)
+}
+
+func fileParameters(c *gin.Context) (intake.File, error) {
+	bad := func(format string, args ...any) (intake.File, error) {
+		return intake.File{}, fault.New(fault.Invalid, "invalid-request", format, args...)
+	}
+	for name := range c.Request.URL.Query() {
+		if name != "file_name" && name != "origin" && name != "strict" {
+			return bad("there is no query parameter %q; known are file_name, origin and strict", name)
+		}
+	}
+	f := intake.File{FileName: c.Query("file_name"), Origin: c.DefaultQuery("origin", string(incident.Live))}
+	if len(f.FileName) > maxFileName {
+		return bad("file_name has %d bytes, over the limit of %d", len(f.FileName), maxFileName)
+	}
+	if !incident.Origin(f.Origin).Valid() {
+		return bad("origin %q must be live or demo", f.Origin)
+	}
+	switch c.DefaultQuery("strict", "false") {
+	case "true":
+		f.Strict = true
+	case "false":
+	default:
+		return bad("strict must be true or false")
+	}
+	return f, nil
+}
+
+func (s *Server) startImport(ctx context.Context, f intake.File) (client.WorkflowRun, error) {
+	digest, err := f.Digest()
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "invalid-request", "file_name is not valid text")
+	}
+	workflowID := workflows.ImportWorkflowID(intake.SourceFails, f.ContentSHA256)
+	command, err := s.command(ctx, workflows.ImportFails, workflowID, digest)
+	if err != nil {
+		return nil, err
+	}
+	run, err := s.execute(ctx, client.StartWorkflowOptions{
+		ID: workflowID, TaskQueue: workflows.TaskQueue,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+	}, workflows.ImportFails, workflows.ImportInput{Command: command, File: f})
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &started) {
+		return s.Temporal.GetWorkflow(ctx, workflowID, ""), nil
+	}
+	return run, err
+}
+
+func (s *Server) awaitImport(ctx context.Context, run client.WorkflowRun, sha string) (importView, int, error) {
+	var result workflows.ImportResult
+	done, err := s.await(ctx, run, &result)
+	if err != nil {
+		return importView{}, 0, err
+	}
+	if !done {
+		return importView{ContentSHA256: sha, Source: intake.SourceFails, Status: "accepted"}, http.StatusAccepted, nil
+	}
+	recorded, err := s.Reader.Import(ctx, intake.SourceFails, sha)
+	if err != nil {
+		return importView{}, 0, err
+	}
+	v := viewImport(recorded)
+	v.Detected = &detectedView{result.Detected.Securities, result.Detected.Opened, result.Detected.Updated}
+	return v, http.StatusOK, nil
+}
+
+// await waits for a workflow's result, but not longer than AnswerWait; done is
+// false when it is not there by then.
+func (s *Server) await(ctx context.Context, run client.WorkflowRun, result any) (done bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.AnswerWait)
+	defer cancel()
+	err = run.Get(ctx, result)
+	var failed *temporal.ApplicationError
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.As(err, &failed):
+		var kind fault.Kind
+		if detailErr := failed.Details(&kind); detailErr != nil || !kind.Valid() {
+			kind = fault.Internal
+		}
+		return false, fault.Wrap(err, kind, failed.Type(), "%s", failed.Message())
+	case ctx.Err() != nil:
+		return false, nil
+	default:
+		return false, temporalFault(err)
+	}
+}
+
+var shaPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+type importInput struct {
+	SHA256 string `path:"sha256" doc:"SHA-256 of the file in hexadecimal"`
+}
+
+type importOutput struct {
+	Status int
+	Body   importView
+}
+
+func (s *Server) getImport(ctx context.Context, in *importInput) (*importOutput, error) {
+	if !shaPattern.MatchString(in.SHA256) {
+		return nil, fault.New(fault.Invalid, "invalid-request", "the path must end in 64 hexadecimal digits in lower case")
+	}
+	run := s.Temporal.GetWorkflow(ctx, workflows.ImportWorkflowID(intake.SourceFails, in.SHA256), "")
+	view, status, err := s.awaitImport(ctx, run, in.SHA256)
+	var gone *serviceerror.NotFound
+	if errors.As(err, &gone) || fault.KindOf(err) == fault.Unavailable {
+		// Temporal forgets after its retention; the record does not.
+		recorded, readErr := s.Reader.Import(ctx, intake.SourceFails, in.SHA256)
+		return &importOutput{http.StatusOK, viewImport(recorded)}, readErr
+	}
+	return &importOutput{status, view}, err
+}

@@ -1,0 +1,231 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"finobs/internal/fault"
+	"finobs/internal/incident"
+	"finobs/workflows"
+
+	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+)
+
+// incidentFilters are the filters of the list and of the export.
+type incidentFilters struct {
+	Status   string `query:"status" enum:"open,acknowledged,resolved,closed"`
+	Kind     string `query:"kind" enum:"trade_break,failed_settlement,system_outage,other"`
+	Severity string `query:"severity" enum:"low,medium,high,critical"`
+	Desk     string `query:"desk" maxLength:"32"`
+}
+
+func (f incidentFilters) set() map[string]string {
+	filters := map[string]string{}
+	for name, value := range map[string]string{"status": f.Status, "kind": f.Kind, "severity": f.Severity, "desk": f.Desk} {
+		if value != "" {
+			filters[name] = value
+		}
+	}
+	return filters
+}
+
+// incidentView is an incident in answers.
+type incidentView struct {
+	ID          int64             `json:"incident_id"`
+	Kind        string            `json:"kind"`
+	Severity    string            `json:"severity"`
+	Status      string            `json:"status"`
+	Title       string            `json:"title"`
+	Description string            `json:"description"`
+	Desk        string            `json:"desk"`
+	Source      string            `json:"source"`
+	DedupKey    string            `json:"dedup_key"`
+	SubjectKind string            `json:"subject_kind"`
+	SubjectID   string            `json:"subject_id"`
+	ExposureUSD *string           `json:"exposure_usd" doc:"US dollars, exact decimal; null when not known"`
+	Details     map[string]string `json:"details"`
+	Origin      string            `json:"origin" enum:"live,demo"`
+	OpenedBy    personView        `json:"opened_by"`
+	OpenerType  string            `json:"opened_by_type"`
+	Version     int64             `json:"version"`
+	TraceID     string            `json:"trace_id"`
+	OpenedAt    time.Time         `json:"opened_at"`
+	UpdatedAt   time.Time         `json:"updated_at"`
+}
+
+func viewIncident(i incident.Incident) incidentView {
+	v := incidentView{
+		ID: i.ID, Kind: string(i.Kind), Severity: string(i.Severity), Status: string(i.Status), Title: i.Title,
+		Description: i.Description, Desk: i.Desk, Source: i.Source, DedupKey: i.DedupKey, SubjectKind: i.SubjectKind,
+		SubjectID: i.SubjectID, Details: i.Details, Origin: string(i.Origin), OpenedBy: viewPerson(i.OpenedBy.Person),
+		OpenerType: string(i.OpenedBy.Kind), Version: i.Version, TraceID: i.TraceID, OpenedAt: i.OpenedAt, UpdatedAt: i.UpdatedAt,
+	}
+	if i.ExposureUSD.Valid {
+		text := i.ExposureUSD.Decimal.String()
+		v.ExposureUSD = &text
+	}
+	return v
+}
+
+type listIncidentsInput struct {
+	pageInput
+	incidentFilters
+	Origin string `query:"origin" enum:"live,demo" doc:"default: both"`
+}
+
+type incidentPage struct {
+	Items      []incidentView `json:"items"`
+	NextBefore int64          `json:"next_before" doc:"cursor of the next page; 0 on the last one"`
+}
+
+func (s *Server) listIncidents(ctx context.Context, in *listIncidentsInput) (*body[incidentPage], error) {
+	filters := in.set()
+	filters["origin"] = in.Origin
+	list, err := s.Reader.Incidents(ctx, filters, in.page())
+	if err != nil {
+		return nil, err
+	}
+	out := incidentPage{Items: []incidentView{}}
+	for _, i := range list {
+		out.Items = append(out.Items, viewIncident(i))
+		out.NextBefore = in.next(len(list), i.ID)
+	}
+	return &body[incidentPage]{out}, nil
+}
+
+func (s *Server) getIncident(ctx context.Context, in *idInput) (*body[incidentView], error) {
+	i, err := s.Reader.Incident(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &body[incidentView]{viewIncident(i)}, nil
+}
+
+func (s *Server) incidentHistory(ctx context.Context, in *idInput) (*body[historyView], error) {
+	if _, err := s.Reader.Incident(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	entries, err := s.history(ctx, "incident", in.ID)
+	return &body[historyView]{historyView{entries}}, err
+}
+
+type openIncidentInput struct {
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"128" doc:"the same key and body open one incident, however often they are sent"`
+	Body           struct {
+		Kind        string `json:"kind" enum:"trade_break,failed_settlement,system_outage,other"`
+		Severity    string `json:"severity" enum:"low,medium,high,critical"`
+		Title       string `json:"title" minLength:"1" maxLength:"200"`
+		Description string `json:"description,omitempty" maxLength:"4000"`
+		SubjectKind string `json:"subject_kind,omitempty" maxLength:"64" example:"security"`
+		SubjectID   string `json:"subject_id,omitempty" maxLength:"128" example:"023135106"`
+		DedupKey    string `json:"dedup_key,omitempty" maxLength:"200" doc:"at most one open incident has it; default: none is alike"`
+		Origin      string `json:"origin,omitempty" enum:"live,demo" default:"live"`
+	}
+}
+
+type openedView struct {
+	Detail   string        `json:"detail"`
+	Opened   bool          `json:"opened" doc:"false: an open incident has the same dedup key, or the work is not done yet"`
+	Incident *incidentView `json:"incident" doc:"null until a worker has recorded it; send the request again with the same Idempotency-Key"`
+}
+
+type openedOutput struct {
+	Status int
+	Body   openedView
+}
+
+func (s *Server) openIncident(ctx context.Context, in *openIncidentInput) (*openedOutput, error) {
+	key := in.IdempotencyKey
+	if key == "" {
+		key = uuid.NewString()
+	}
+	me := principal(ctx)
+	sum := sha256.Sum256([]byte(me.Key() + "\x00" + key))
+	workflowID := workflows.IncidentWorkflowID(hex.EncodeToString(sum[:16]))
+	fields := incident.Fields{
+		Kind: in.Body.Kind, Severity: in.Body.Severity, Title: strings.TrimSpace(in.Body.Title), Description: in.Body.Description,
+		Desk: me.Desk, SubjectKind: in.Body.SubjectKind, SubjectID: in.Body.SubjectID, DedupKey: in.Body.DedupKey, Origin: in.Body.Origin,
+	}
+	if fields.DedupKey == "" {
+		fields.DedupKey = workflowID
+	}
+	if err := fields.Incident().Validate(); err != nil {
+		return nil, err
+	}
+	run, err := s.startIncident(ctx, workflowID, fields)
+	if err != nil {
+		return nil, err
+	}
+	return s.awaitIncident(ctx, run)
+}
+
+// memoPayload is the memo field with the digest of what a workflow was started
+// with; it tells a repeated call from another one under the same key.
+const memoPayload = "payload_digest"
+
+func (s *Server) startIncident(ctx context.Context, workflowID string, fields incident.Fields) (client.WorkflowRun, error) {
+	digest, err := fields.Digest()
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "invalid-incident", "the incident is not valid text")
+	}
+	command, err := s.command(ctx, workflows.OpenIncident, workflowID, digest)
+	if err != nil {
+		return nil, err
+	}
+	run, err := s.execute(ctx, client.StartWorkflowOptions{
+		ID: workflowID, TaskQueue: workflows.TaskQueue, Memo: map[string]any{memoPayload: digest},
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+	}, workflows.OpenIncident, workflows.IncidentInput{Command: command, Fields: fields})
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if !errors.As(err, &started) {
+		return run, err
+	}
+	if err := s.samePayload(ctx, workflowID, digest); err != nil {
+		return nil, err
+	}
+	return s.Temporal.GetWorkflow(ctx, workflowID, ""), nil
+}
+
+func (s *Server) samePayload(ctx context.Context, workflowID, digest string) error {
+	ctx, cancel := context.WithTimeout(ctx, temporalTimeout)
+	defer cancel()
+	described, err := s.Temporal.DescribeWorkflowExecution(ctx, workflowID, "")
+	if err != nil {
+		return temporalFault(err)
+	}
+	var there string
+	memo := described.GetWorkflowExecutionInfo().GetMemo().GetFields()[memoPayload]
+	if err := converter.GetDefaultDataConverter().FromPayload(memo, &there); err != nil || there != digest {
+		return fault.New(fault.Conflict, "idempotency-key-reused", "the Idempotency-Key was used for another request; take a new one")
+	}
+	return nil
+}
+
+func (s *Server) awaitIncident(ctx context.Context, run client.WorkflowRun) (*openedOutput, error) {
+	var result workflows.IncidentResult
+	done, err := s.await(ctx, run, &result)
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		return &openedOutput{http.StatusAccepted, openedView{Detail: "accepted; a worker will open the incident"}}, nil
+	}
+	i, err := s.Reader.Incident(ctx, result.IncidentID)
+	if err != nil {
+		return nil, err
+	}
+	v := viewIncident(i)
+	if result.Opened {
+		return &openedOutput{http.StatusCreated, openedView{"the incident is open", true, &v}}, nil
+	}
+	return &openedOutput{http.StatusOK, openedView{"an open incident has this dedup key", false, &v}}, nil
+}

@@ -1,0 +1,160 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"finobs/internal/fault"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+)
+
+// route is one line of the table: a method and a path, what they ask of the
+// caller, and who answers.
+type route struct {
+	method, path string
+	permission   Permission
+	summary      string
+	mount        func(r route, engine *gin.Engine, h huma.API)
+}
+
+// routes is every route of the API. Each is also served under /api.
+func (s *Server) routes() []route {
+	return []route{
+		on(http.MethodPost, "/approval/", ApprovalAsk, "Ask for approval of an action", s.askApproval),
+		on(http.MethodGet, "/approval/", ApprovalRead, "List requests for approval", s.listApprovals),
+		on(http.MethodGet, "/approval/{id}", ApprovalRead, "Read a request for approval", s.getApproval),
+		on(http.MethodPost, "/approval/{id}/decision", ApprovalJudge, "Approve or reject", s.decide),
+		on(http.MethodGet, "/approval/{id}/history", ApprovalRead, "Ledger entries about a request", s.approvalHistory),
+
+		on(http.MethodGet, "/incidents", IncidentRead, "List incidents", s.listIncidents),
+		on(http.MethodPost, "/incidents", IncidentOpen, "Open an incident", s.openIncident),
+		on(http.MethodGet, "/incidents/{id}", IncidentRead, "Read an incident", s.getIncident),
+		on(http.MethodGet, "/incidents/{id}/history", IncidentRead, "Ledger entries about an incident", s.incidentHistory),
+		on(http.MethodPost, "/incidents/export", ExportAsk, "Export incidents, once approved", s.exportIncidents),
+		on(http.MethodGet, "/incidents/export", ExportAsk, "Export incidents, once approved (same as POST)", s.exportIncidents),
+
+		on(http.MethodGet, "/exports/", ExportRead, "List exports", s.listExports),
+		on(http.MethodGet, "/exports/{id}", ExportRead, "Read an export's metadata", s.getExport),
+		on(http.MethodGet, "/exports/{id}/content", ExportRead, "Download an artefact", s.exportContent),
+		on(http.MethodGet, "/exports/{id}/history", ExportRead, "Ledger entries about an export", s.exportHistory),
+		on(http.MethodGet, "/exports/{id}/record", ExportRead, "All that finaudit needs to verify an export offline", s.exportRecord),
+
+		raw(http.MethodPost, "/ingest/fails", ImportRun, "Import an SEC fails-to-deliver file sent as the body", s.ingestFails),
+		on(http.MethodGet, "/imports/{sha256}", ImportRead, "Read what became of a file", s.getImport),
+
+		raw(http.MethodGet, "/healthz", Public, "The process answers", s.healthz),
+		raw(http.MethodGet, "/readyz", Public, "The process can do its work", s.readyz),
+		page(http.MethodGet, "/openapi.json", s.openAPI),
+		page(http.MethodGet, "/docs/*path", s.docs()),
+		page(http.MethodGet, "/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
+	}
+}
+
+// on makes a route whose input and output are types; they become its part of the
+// OpenAPI document. Errors of the handler become problems.
+func on[I, O any](method, path string, p Permission, summary string, handle func(context.Context, *I) (*O, error)) route {
+	return route{method, path, p, summary, func(r route, _ *gin.Engine, h huma.API) {
+		huma.Register(h, r.operation(), func(ctx context.Context, in *I) (*O, error) {
+			out, err := handle(ctx, in)
+			if err != nil {
+				return nil, problemOf(ctx, err)
+			}
+			return out, nil
+		})
+	}}
+}
+
+// raw makes a route that reads and writes by itself, shown in the document
+// without types.
+func raw(method, path string, p Permission, summary string, handle gin.HandlerFunc) route {
+	return route{method, path, p, summary, func(r route, engine *gin.Engine, h huma.API) {
+		engine.Handle(method, path, handle)
+		op := r.operation()
+		op.Responses = map[string]*huma.Response{"200": {Description: "OK"}, "default": {Description: "Problem (RFC 9457)"}}
+		h.OpenAPI().AddOperation(&op)
+	}}
+}
+
+// page makes a public route for people, left out of the document.
+func page(method, path string, handle gin.HandlerFunc) route {
+	return route{method, path, Public, "", func(_ route, engine *gin.Engine, _ huma.API) { engine.Handle(method, path, handle) }}
+}
+
+func (r route) operation() huma.Operation {
+	tag := strings.Split(strings.Trim(r.path, "/"), "/")[0]
+	id := strings.ToLower(r.method) + "-" + strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(r.path), "-")
+	op := huma.Operation{
+		OperationID: id, Method: r.method, Path: r.path, Summary: r.summary, Tags: []string{tag},
+		Description:                  "Permission: `" + string(r.permission) + "`",
+		MaxBodyBytes:                 maxBody,
+		RejectUnknownQueryParameters: true,
+	}
+	if r.permission != Public {
+		op.Security = []map[string][]string{{"bearer": {}}}
+	}
+	if strings.HasSuffix(r.path, "/export") || strings.HasSuffix(r.path, "/content") {
+		op.Responses = artefactResponses()
+	}
+	return op
+}
+
+func artefactResponses() map[string]*huma.Response {
+	binary := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
+	return map[string]*huma.Response{
+		"200": {Description: "The artefact; X-Export-Id and X-Content-SHA256 name it",
+			Content: map[string]*huma.MediaType{"text/csv": binary, "application/x-ndjson": binary}},
+		"202": {Description: "Waiting for approval: detail, approval_request_id, status"},
+	}
+}
+
+// register mounts the table and then proves that nothing else is mounted.
+func (s *Server) register(engine *gin.Engine) error {
+	huma.NewErrorWithContext = humaProblem
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return humaProblem(nil, status, message, errs...)
+	}
+	huma.ValidateStrictCasing = true
+	h := humagin.New(engine, humaConfig())
+	s.document = h.OpenAPI()
+	for _, r := range s.routes() {
+		key := r.method + " " + ginPath(r.path)
+		if _, twice := s.permissions[key]; twice {
+			return fmt.Errorf("route %s is in the table twice", key)
+		}
+		s.permissions[key] = r.permission
+		r.mount(r, engine, h)
+	}
+	return s.everyRouteListed(engine)
+}
+
+func (s *Server) everyRouteListed(engine *gin.Engine) error {
+	mounted := engine.Routes()
+	for _, r := range mounted {
+		if _, listed := s.permissions[r.Method+" "+r.Path]; !listed {
+			return fault.New(fault.Internal, "route-not-listed", "route %s %s has no entry in the permission table", r.Method, r.Path)
+		}
+	}
+	if len(mounted) != len(s.permissions) {
+		return fmt.Errorf("%d routes are mounted, the table has %d", len(mounted), len(s.permissions))
+	}
+	return nil
+}
+
+// ginPath writes {id} the way gin does.
+func ginPath(path string) string { return strings.NewReplacer("{", ":", "}", "").Replace(path) }
+
+func humaConfig() huma.Config {
+	c := huma.DefaultConfig("finobs", "1.0.0")
+	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", "" // served by the table's own routes
+	c.CreateHooks = nil                                   // no $schema members in answers
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT"},
+	}
+	c.Info.Description = "Incidents, approvals and exports of a trading desk. Errors are RFC 9457 problems."
+	return c
+}

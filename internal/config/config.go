@@ -1,0 +1,76 @@
+// Package config reads the settings of the processes from the environment, and
+// from a file .env beside where they start when there is one. What the
+// environment says wins over the file.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/joho/godotenv"
+)
+
+// Temporal says where the Temporal server is.
+type Temporal struct {
+	Address   string `env:"TEMPORAL_ADDRESS" envDefault:"127.0.0.1:7233"`
+	Namespace string `env:"TEMPORAL_NAMESPACE" envDefault:"default"`
+}
+
+// API are the settings of finobs api.
+type API struct {
+	Temporal
+	Listen       string        `env:"FINOBS_LISTEN" envDefault:"127.0.0.1:8080"`
+	DatabaseURL  string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
+	DecisionKey  string        `env:"FINOBS_DECISION_KEY,required"`     // path of the private key that signs decisions
+	IdentityKeys []string      `env:"FINOBS_IDENTITY_KEYS,required"`    // paths of public keys that sign bearer tokens
+	Policies     string        `env:"FINOBS_POLICIES"`                  // path of the policy file; empty: the shipped one
+	ArtefactDir  string        `env:"FINOBS_ARTEFACT_DIR,required"`     // where the worker puts exports
+	SpoolDir     string        `env:"FINOBS_SPOOL_DIR,required"`        // where received files wait for the worker
+	AnswerWait   time.Duration `env:"FINOBS_ANSWER_WAIT" envDefault:"3s"`
+	DevInsecure  bool          `env:"FINOBS_DEV_INSECURE"`
+}
+
+// Worker are the settings of finobs worker.
+type Worker struct {
+	Temporal
+	DatabaseURL    string `env:"FINOBS_WORKER_DATABASE_URL,required"` // as role finobs_worker
+	DecisionPublic string `env:"FINOBS_DECISION_PUBLIC_KEY,required"` // path of the public half of the API's key
+	ArtefactDir    string `env:"FINOBS_ARTEFACT_DIR,required"`
+	SpoolDir       string `env:"FINOBS_SPOOL_DIR,required"`
+}
+
+// Migrate are the settings of finobs migrate.
+type Migrate struct {
+	Temporal
+	DatabaseURL string `env:"FINOBS_MIGRATE_DATABASE_URL,required"` // as a role that may become finobs_owner
+}
+
+// Load reads the settings of type T.
+func Load[T any]() (T, error) {
+	var c T
+	if err := godotenv.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return c, fmt.Errorf("reading .env: %w", err)
+	}
+	if err := env.Parse(&c); err != nil {
+		return c, fmt.Errorf("reading settings from the environment: %w (docs/configuration.md lists them)", err)
+	}
+	return c, nil
+}
+
+// Loopback reports whether nobody outside this machine can reach a listen
+// address.
+func Loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,116 @@
+package intake
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/shopspring/decimal"
+)
+
+const failsColumns = 6
+
+var (
+	cusipPattern = regexp.MustCompile(`^[0-9A-Z*@#]{9}$`)
+	// Plain decimal notation: 18 digits before the point and 6 after it are more
+	// than any price has, and keep 1e999 out.
+	pricePattern = regexp.MustCompile(`^[0-9]{1,18}(\.[0-9]{0,6})?$|^\.[0-9]{1,6}$`)
+)
+
+// maxField bounds symbol and description, in bytes; the SEC cuts descriptions at
+// 30 characters.
+const maxField = 200
+
+// parseFail reads one line. The second result says why it cannot be read.
+func parseFail(line []byte) (Fail, *LineError) {
+	bad := func(column, format string, args ...any) (Fail, *LineError) {
+		return Fail{}, &LineError{Column: column, Problem: fmt.Sprintf(format, args...)}
+	}
+	text := decode(line)
+	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
+		return bad("", "there is a control character at byte %d", i+1)
+	}
+	fields := strings.Split(text, "|")
+	if len(fields) != failsColumns {
+		return bad("", "the line has %d fields, not %d; a '|' inside a field cannot be told from a separator", len(fields), failsColumns)
+	}
+	for i := range fields {
+		fields[i] = strings.TrimSpace(fields[i])
+	}
+	date, err := time.Parse("20060102", fields[0])
+	if err != nil || date.Year() < 1900 {
+		return bad("SETTLEMENT DATE", "%q is not a calendar date of the form YYYYMMDD", fields[0])
+	}
+	if !cusipPattern.MatchString(fields[1]) {
+		return bad("CUSIP", "%q is not nine characters of 0-9, A-Z, *, @ and #", fields[1])
+	}
+	quantity, err := strconv.ParseInt(fields[3], 10, 64)
+	if err != nil || quantity <= 0 || fields[3][0] == '+' {
+		return bad("QUANTITY (FAILS)", "%q is not a positive whole number of shares", fields[3])
+	}
+	if len(fields[2]) > maxField || len(fields[4]) > maxField {
+		return bad("DESCRIPTION", "the symbol or the description has over %d bytes", maxField)
+	}
+	f := Fail{SettlementDate: date, CUSIP: fields[1], Symbol: fields[2], Quantity: quantity, Description: fields[4]}
+	switch price := fields[5]; {
+	case price == "." || price == "":
+	case pricePattern.MatchString(price):
+		value, err := decimal.NewFromString(price)
+		if err != nil {
+			return bad("PRICE", "%q is not a price", price)
+		}
+		f.Price = decimal.NewNullDecimal(value)
+	default:
+		return bad("PRICE", "%q is neither '.', for no price, nor a plain decimal of at most 18 digits and 6 decimals", price)
+	}
+	return f, nil
+}
+
+// decode reads a line as UTF-8 and, when it is not, as Latin-1: older files hold
+// accented letters in company names.
+func decode(line []byte) string {
+	if utf8.Valid(line) {
+		return string(line)
+	}
+	runes := make([]rune, len(line))
+	for i, b := range line {
+		runes[i] = rune(b)
+	}
+	return string(runes)
+}
+
+// CheckCUSIP says what is wrong with a CUSIP, or returns "". The ninth character
+// is a check digit over the first eight, modulus 10 double add double (ANSI
+// X9.6).
+func CheckCUSIP(s string) (problem string) {
+	if !cusipPattern.MatchString(s) {
+		return fmt.Sprintf("%q is not nine characters of 0-9, A-Z, *, @ and #", s)
+	}
+	sum := 0
+	for i := range 8 {
+		v := cusipValue(s[i])
+		if i%2 == 1 {
+			v *= 2
+		}
+		sum += v/10 + v%10
+	}
+	want := byte('0' + (10-sum%10)%10)
+	if s[8] != want {
+		return fmt.Sprintf("the check digit of %s is %c and should be %c", s, s[8], want)
+	}
+	return ""
+}
+
+func cusipValue(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'A' && c <= 'Z':
+		return int(c-'A') + 10
+	default:
+		return strings.IndexByte("*@#", c) + 36
+	}
+}

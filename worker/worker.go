@@ -1,0 +1,79 @@
+// Package worker hosts the workflows and activities of finobs.
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"finobs/activities"
+	"finobs/internal/attest"
+	"finobs/internal/blobdir"
+	"finobs/internal/store"
+	"finobs/workflows"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+)
+
+// stopTimeout is how long running activities may go on after a stop is asked
+// for. What does not end by then is retried by another worker.
+const stopTimeout = 10 * time.Second
+
+// Deps are what the activities work with. The caller closes them.
+type Deps struct {
+	Store     *store.Writer
+	Verifier  *attest.Verifier // trusts the API's decision key
+	Artefacts *blobdir.Dir     // exports
+	Spool     *blobdir.Dir     // received files
+}
+
+// Run registers everything, takes work until ctx ends, and stops gracefully.
+func Run(ctx context.Context, c client.Client, d Deps) error {
+	w := worker.New(c, workflows.TaskQueue, worker.Options{
+		WorkerStopTimeout: stopTimeout,
+		// Pollers follow the load; a fixed number is too few under load and too
+		// many at rest.
+		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+	})
+	workflows.Register(w)
+	RegisterActivities(w, d)
+	if err := w.Start(); err != nil {
+		return fmt.Errorf("starting worker: %w", err)
+	}
+	slog.InfoContext(ctx, "worker started", "task_queue", workflows.TaskQueue)
+	<-ctx.Done()
+	w.Stop()
+	slog.Info("worker stopped")
+	if err := ctx.Err(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// RegisterActivities registers every activity under its name in the contract.
+func RegisterActivities(r worker.ActivityRegistry, d Deps) {
+	approvals := &activities.Approvals{InTx: store.InTx[activities.ApprovalTx](d.Store), Verifier: d.Verifier}
+	exports := &activities.Exports{
+		InTx: store.InTx[activities.ExportTx](d.Store), Verifier: d.Verifier, Data: d.Store, Artefacts: d.Artefacts,
+	}
+	incidents := &activities.Incidents{InTx: store.InTx[activities.IncidentTx](d.Store), Verifier: d.Verifier}
+	fails := &activities.Fails{InTx: store.InTx[activities.FailsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	for name, fn := range map[string]any{
+		workflows.ActivityOpenRequest:    approvals.OpenRequest,
+		workflows.ActivityRecordDecision: approvals.RecordDecision,
+		workflows.ActivityExpireRequest:  approvals.ExpireRequest,
+		workflows.ActivityCancelRequest:  approvals.CancelRequest,
+		workflows.ActivityGenerateExport: exports.GenerateExport,
+		workflows.ActivityConfirmExport:  exports.ConfirmExport,
+		workflows.ActivityRecordIncident: incidents.RecordIncident,
+		workflows.ActivityImportFails:    fails.ImportFailsFile,
+		workflows.ActivityDetectFails:    fails.DetectFails,
+	} {
+		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
+	}
+}

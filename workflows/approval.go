@@ -1,0 +1,19 @@
+package workflows
+
+import "go.temporal.io/sdk/workflow"
+
+// approvalWorkflow is nothing but a gate: it ends when people have decided.
+func approvalWorkflow(ctx workflow.Context, in GateInput) (GateResult, error) {
+	g, err := openGate(ctx, in)
+	if err != nil {
+		return GateResult{}, err
+	}
+	if err := g.wait(ctx); err != nil {
+		return GateResult{}, err
+	}
+	apart, _ := workflow.NewDisconnectedContext(ctx)
+	if err := g.drain(apart); err != nil {
+		return GateResult{}, err
+	}
+	return g.result(ctx)
+}

@@ -1,0 +1,170 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"finobs/activities"
+	"finobs/internal/approval"
+
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/workflow"
+)
+
+// gate blocks a workflow until people have decided on its action. It is used
+// inline by every workflow that carries out something.
+//
+// Its state is what the record said last; it steers the workflow and authorises
+// nothing.
+type gate struct {
+	in      GateInput
+	ref     activities.GateRef
+	signals workflow.ReceiveChannel
+	seen    map[string]bool // tokens: a signal may be delivered twice
+	state   GateState
+	left    time.Duration // until the deadline, by the database's clock
+}
+
+// openGate records the request and answers queries from then on. It fails when
+// the API does not vouch for the start.
+func openGate(ctx workflow.Context, in GateInput) (*gate, error) {
+	firstRun := workflow.GetInfo(ctx).FirstRunID
+	g := &gate{
+		in: in, ref: activities.GateRef{FirstRun: firstRun, ApprovalID: in.ApprovalID},
+		signals: workflow.GetSignalChannel(ctx, SignalDecision), seen: map[string]bool{},
+		state: GateState{ApprovalID: in.ApprovalID, Status: approval.Pending, Missing: []string{}},
+	}
+	err := workflow.SetQueryHandler(ctx, QueryGate, func() (GateState, error) { return g.state, nil })
+	if err != nil {
+		return nil, fmt.Errorf("answering queries: %w", err)
+	}
+	// Disconnected: a workflow cancelled at birth still leaves a record of what
+	// was asked.
+	apart, _ := workflow.NewDisconnectedContext(ctx)
+	err = g.record(apart, ActivityOpenRequest, activities.OpenRequestInput{
+		FirstRun: firstRun, ApprovalID: in.ApprovalID, Action: in.Action, Policy: in.Policy, Reason: in.Reason, Command: in.Command,
+	})
+	return g, err
+}
+
+// record runs one of the gate's local activities and takes over what the record
+// says now.
+func (g *gate) record(ctx workflow.Context, activity string, input any) error {
+	var now activities.GateStatus
+	if err := workflow.ExecuteLocalActivity(withRecord(ctx), activity, input).Get(ctx, &now); err != nil {
+		return fmt.Errorf("gating approval %d: %w", g.in.ApprovalID, err)
+	}
+	g.state.Status, g.state.Missing, g.state.Deadline, g.left = now.Status, now.Missing, now.Deadline, now.ExpiresIn
+	return nil
+}
+
+// wait blocks until the request is no longer pending. A cancelled workflow
+// cancels its request.
+func (g *gate) wait(ctx workflow.Context) error {
+	apart, _ := workflow.NewDisconnectedContext(ctx)
+	for g.state.Status == approval.Pending {
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && g.signals.Len() == 0 {
+			return workflow.NewContinueAsNewError(ctx, workflow.GetInfo(ctx).WorkflowType.Name, g.in)
+		}
+		timerCtx, stopTimer := workflow.WithCancel(apart)
+		timer := workflow.NewTimer(timerCtx, max(g.left, time.Second))
+		expired := false
+		var err error
+		s := workflow.NewSelector(ctx)
+		s.AddReceive(g.signals, func(c workflow.ReceiveChannel, _ bool) { err = g.receive(apart, c) })
+		s.AddFuture(timer, func(workflow.Future) { expired = true })
+		s.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) { err = g.record(apart, ActivityCancelRequest, g.ref) })
+		s.Select(ctx)
+		stopTimer()
+		if err == nil && expired {
+			err = g.expire(apart)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return g.show(ctx)
+}
+
+// show makes the status visible to the list filters of the Web UI.
+func (g *gate) show(ctx workflow.Context) error {
+	if err := workflow.UpsertTypedSearchAttributes(ctx, SearchStatus.ValueSet(string(g.state.Status))); err != nil {
+		return fmt.Errorf("showing status: %w", err)
+	}
+	return nil
+}
+
+// result ends the workflow: as cancelled when that is what ended the request.
+func (g *gate) result(ctx workflow.Context) (GateResult, error) {
+	out := GateResult{ApprovalID: g.in.ApprovalID, Status: g.state.Status}
+	if g.state.Status == approval.Cancelled {
+		return out, ctx.Err()
+	}
+	return out, nil
+}
+
+// expire lets the request expire. Decisions that were delivered before the timer
+// fired go first: the record judges them by when they were made.
+func (g *gate) expire(ctx workflow.Context) error {
+	if err := g.drain(ctx); err != nil || g.state.Status != approval.Pending {
+		return err
+	}
+	return g.record(ctx, ActivityExpireRequest, g.ref)
+}
+
+// receive takes one signal and has it judged. Anybody who can reach Temporal can
+// send one, of any shape, so the payload is taken raw: what is no DecisionSignal
+// is judged like a token that is not valid, and leaves its trace in the record.
+func (g *gate) receive(ctx workflow.Context, c workflow.ReceiveChannel) error {
+	var raw converter.RawValue
+	if !c.ReceiveAsync(&raw) {
+		return nil
+	}
+	token := tokenOf(raw)
+	if g.seen[token] {
+		return nil
+	}
+	g.seen[token] = true
+	return g.record(ctx, ActivityRecordDecision, activities.DecisionInput{GateRef: g.ref, Token: token})
+}
+
+// maxSignal bounds what is kept of a payload that is no DecisionSignal, in bytes.
+const maxSignal = 32 << 10
+
+func tokenOf(raw converter.RawValue) string {
+	var signal DecisionSignal
+	if raw.Payload() == nil {
+		return ""
+	}
+	if err := converter.GetDefaultDataConverter().FromPayload(raw.Payload(), &signal); err == nil && signal.Token != "" {
+		return signal.Token[:min(len(signal.Token), maxSignal)]
+	}
+	data := raw.Payload().GetData()
+	return string(data[:min(len(data), maxSignal)])
+}
+
+// drain records every signal that has been delivered so far. A decision that
+// Temporal accepted is recorded, even one that comes too late to count.
+func (g *gate) drain(ctx workflow.Context) error {
+	for g.signals.Len() > 0 {
+		if err := g.receive(ctx, g.signals); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recordUntil goes on recording decisions until the future is ready.
+func (g *gate) recordUntil(ctx workflow.Context, f workflow.Future) error {
+	for !f.IsReady() {
+		var err error
+		s := workflow.NewSelector(ctx)
+		s.AddFuture(f, func(workflow.Future) {})
+		s.AddReceive(g.signals, func(c workflow.ReceiveChannel, _ bool) { err = g.receive(ctx, c) })
+		s.Select(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+const (
+	// recordTimeout bounds one attempt at a short database write.
+	recordTimeout = 10 * time.Second
+	// effectTimeout bounds one attempt at an effect: hours of rows, not for ever.
+	effectTimeout = time.Hour
+	// heartbeatTimeout is how soon a worker that died is noticed. Activities
+	// beat several times within it (package activities).
+	heartbeatTimeout = 15 * time.Second
+	// forever stands for no limit where the SDK wants a number: a database that
+	// is down for a week must not fail a request for approval.
+	forever = 10 * 365 * 24 * time.Hour
+)
+
+// withRecord returns a context for local activities: short database writes that
+// are retried until they succeed or say that no retry helps.
+func withRecord(ctx workflow.Context) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout:    recordTimeout,
+		ScheduleToCloseTimeout: forever,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second,
+		},
+	})
+}
+
+// withEffect returns a context for the activities that ops should see and can
+// retry: effects and long reads.
+func withEffect(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: effectTimeout,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute,
+		},
+	})
+}

@@ -1,0 +1,15 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+)
+
+// Register registers every workflow under its name in the contract.
+func Register(r worker.WorkflowRegistry) {
+	for name, fn := range map[string]any{
+		Approval: approvalWorkflow, Export: exportWorkflow, OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow,
+	} {
+		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
+	}
+}
