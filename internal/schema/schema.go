@@ -22,6 +22,12 @@ import (
 // Owner is the role that owns every object.
 const Owner = "finobs_owner"
 
+// LoginRoles lists the roles that processes log in as. Bootstrap makes them
+// without passwords.
+func LoginRoles() []string {
+	return []string{"finobs_api", "finobs_worker", "finobs_sequencer", "finobs_migrate"}
+}
+
 // lockKey is the advisory lock of a migration run ("finobs" in ASCII).
 const lockKey int64 = 0x66696e6f6273
 

@@ -1,0 +1,70 @@
+// Package devstack runs the servers that finobs needs on one machine: a private
+// Postgres and a Temporal development server, both reachable from this machine
+// only, with their state in one folder. It is for development, demonstrations and
+// tests.
+package devstack
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// FreePort returns preferred when nobody listens on it on 127.0.0.1, and
+// otherwise any free port.
+func FreePort(preferred int) (int, error) {
+	for _, port := range []int{preferred, 0} {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		defer l.Close()
+		return l.Addr().(*net.TCPAddr).Port, nil
+	}
+	return 0, errors.New("finding a free port: this machine has none left")
+}
+
+// Lock makes sure that one stack at a time uses a folder. The lock ends with its
+// process, however that ends.
+func Lock(dir string) (release func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("making state folder: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening lock: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder, readErr := os.ReadFile(file.Name())
+		file.Close()
+		if readErr != nil || len(holder) == 0 {
+			holder = []byte("unknown")
+		}
+		return nil, fmt.Errorf("%s is in use by process %s; stop it, or use another folder with --state", dir, strings.TrimSpace(string(holder)))
+	}
+	if err := errors.Join(file.Truncate(0), writePID(file)); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("writing lock: %w", err)
+	}
+	return func() { file.Close() }, nil
+}
+
+func writePID(file *os.File) error {
+	_, err := file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// lastLines returns the end of a log, for messages to people.
+func lastLines(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+}

@@ -1,0 +1,114 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+)
+
+// TemporalConfig says how to run a private Temporal development server.
+type TemporalConfig struct {
+	Bin       string // the Temporal CLI, see EnsureTemporal
+	DBFile    string // where it keeps its state
+	Namespace string
+	Log       string // file
+	Port      int    // gRPC, on 127.0.0.1
+	UIPort    int    // Web UI, on 127.0.0.1
+}
+
+// Temporal is a running development server.
+type Temporal struct {
+	process *process
+	config  TemporalConfig
+}
+
+// StartTemporal starts a development server and waits until its namespace is
+// there.
+func StartTemporal(ctx context.Context, c TemporalConfig) (*Temporal, error) {
+	// Left to itself the server would take fixed or neighbouring ports, which
+	// another stack may have.
+	httpPort, err := FreePort(0)
+	if err != nil {
+		return nil, err
+	}
+	metricsPort, err := FreePort(0)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(c.Bin, "server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(c.Port),
+		"--ui-port", strconv.Itoa(c.UIPort), "--http-port", strconv.Itoa(httpPort), "--metrics-port", strconv.Itoa(metricsPort),
+		"--db-filename", c.DBFile, "--namespace", c.Namespace, "--log-level", "warn",
+		"--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true")
+	proc, err := start("Temporal", cmd, c.Log, syscall.SIGTERM)
+	if err != nil {
+		return nil, err
+	}
+	t := &Temporal{process: proc, config: c}
+	if err := t.await(ctx); err != nil {
+		return nil, errors.Join(err, t.Stop())
+	}
+	return t, nil
+}
+
+func (t *Temporal) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	c, err := client.NewLazyClient(client.Options{HostPort: t.Address(), Namespace: t.config.Namespace, Logger: silent{}})
+	if err != nil {
+		return fmt.Errorf("opening Temporal: %w", err)
+	}
+	defer c.Close()
+	for {
+		err := t.describe(ctx, c)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-t.process.done:
+			return t.process.failure()
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for Temporal: %w", err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func (t *Temporal) describe(ctx context.Context, c client.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: t.config.Namespace})
+	return err
+}
+
+// Address is where clients and workers connect.
+func (t *Temporal) Address() string { return "127.0.0.1:" + strconv.Itoa(t.config.Port) }
+
+// UIURL is the address of the Web UI.
+func (t *Temporal) UIURL() string { return "http://127.0.0.1:" + strconv.Itoa(t.config.UIPort) }
+
+// PID is the process id of the server.
+func (t *Temporal) PID() int { return t.process.cmd.Process.Pid }
+
+// Done is closed when the server has ended.
+func (t *Temporal) Done() <-chan struct{} { return t.process.done }
+
+// Stop ends the server in order.
+func (t *Temporal) Stop() error { return t.process.stop(syscall.SIGTERM, syscall.SIGKILL) }
+
+// silent drops what the SDK says while the server is not up yet.
+type silent struct{}
+
+var _ log.Logger = silent{}
+
+func (silent) Debug(string, ...any) {}
+func (silent) Info(string, ...any)  {}
+func (silent) Warn(string, ...any)  {}
+func (silent) Error(string, ...any) {}
