@@ -13,6 +13,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"finobs/internal/fault"
@@ -80,8 +81,12 @@ func beat(ctx context.Context) (stop func()) {
 // fault's kind becomes a retry decision. The type of the application error is the
 // fault's code, its message the safe message, its detail the kind.
 func temporalError(err error) error {
+	if err == nil {
+		return nil
+	}
 	var f *fault.Error
-	if err == nil || !errors.As(err, &f) || f.Kind.Retryable() {
+	if !errors.As(err, &f) || f.Kind.Retryable() {
+		slog.Warn("activity failed and will be retried", "error", err)
 		return err
 	}
 	return temporal.NewNonRetryableApplicationError(f.Message, f.Code, err, string(f.Kind))

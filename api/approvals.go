@@ -124,16 +124,16 @@ func governing(r approval.Request) (*approval.Policy, approval.Action, error) {
 	return policy, action, nil
 }
 
-// pageInput is how every list is paged: newest first, by id.
-type pageInput struct {
+// Paging is how every list is paged: newest first, by id.
+type Paging struct {
 	Before int64 `query:"before" minimum:"0" doc:"only ids below this one: next_before of the page before"`
 	Limit  int   `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }
 
-func (p pageInput) page() store.Page { return store.Page{Before: p.Before, Limit: p.Limit} }
+func (p Paging) page() store.Page { return store.Page{Before: p.Before, Limit: p.Limit} }
 
 // next is the cursor of the following page, 0 on the last one.
-func (p pageInput) next(count int, lastID int64) int64 {
+func (p Paging) next(count int, lastID int64) int64 {
 	if count < p.Limit {
 		return 0
 	}
@@ -141,7 +141,7 @@ func (p pageInput) next(count int, lastID int64) int64 {
 }
 
 type listApprovalsInput struct {
-	pageInput
+	Paging
 	Status    string `query:"status" enum:"pending,approved,consumed,rejected,expired,cancelled,superseded"`
 	Kind      string `query:"kind" maxLength:"64"`
 	Desk      string `query:"desk" maxLength:"32"`

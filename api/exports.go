@@ -24,7 +24,7 @@ import (
 const contentTimeout = 15 * time.Minute
 
 type exportIncidentsInput struct {
-	incidentFilters
+	IncidentFilters
 	Origin string `query:"origin" enum:"live,demo" default:"live" doc:"rows of the demonstration are exported only when asked for"`
 	Format string `query:"format" enum:"csv,ndjson" default:"csv"`
 	Renew  bool   `query:"renew" doc:"ask for a new export although the same was approved, rejected or let expire before"`
@@ -159,7 +159,7 @@ func viewExport(x export.Export) exportView {
 }
 
 type listExportsInput struct {
-	pageInput
+	Paging
 	Status  string `query:"status" enum:"intended,sealed"`
 	Dataset string `query:"dataset" maxLength:"64"`
 }

@@ -20,15 +20,15 @@ import (
 	"go.temporal.io/sdk/converter"
 )
 
-// incidentFilters are the filters of the list and of the export.
-type incidentFilters struct {
+// IncidentFilters are the filters of the list and of the export.
+type IncidentFilters struct {
 	Status   string `query:"status" enum:"open,acknowledged,resolved,closed"`
 	Kind     string `query:"kind" enum:"trade_break,failed_settlement,system_outage,other"`
 	Severity string `query:"severity" enum:"low,medium,high,critical"`
 	Desk     string `query:"desk" maxLength:"32"`
 }
 
-func (f incidentFilters) set() map[string]string {
+func (f IncidentFilters) set() map[string]string {
 	filters := map[string]string{}
 	for name, value := range map[string]string{"status": f.Status, "kind": f.Kind, "severity": f.Severity, "desk": f.Desk} {
 		if value != "" {
@@ -77,8 +77,8 @@ func viewIncident(i incident.Incident) incidentView {
 }
 
 type listIncidentsInput struct {
-	pageInput
-	incidentFilters
+	Paging
+	IncidentFilters
 	Origin string `query:"origin" enum:"live,demo" doc:"default: both"`
 }
 

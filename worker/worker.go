@@ -29,12 +29,17 @@ type Deps struct {
 	Verifier  *attest.Verifier // trusts the API's decision key
 	Artefacts *blobdir.Dir     // exports
 	Spool     *blobdir.Dir     // received files
+
+	// RecordOnly leaves effects to other workers: this one records requests and
+	// decisions and needs no access to what effects touch.
+	RecordOnly bool
 }
 
 // Run registers everything, takes work until ctx ends, and stops gracefully.
 func Run(ctx context.Context, c client.Client, d Deps) error {
 	w := worker.New(c, workflows.TaskQueue, worker.Options{
-		WorkerStopTimeout: stopTimeout,
+		WorkerStopTimeout:       stopTimeout,
+		LocalActivityWorkerOnly: d.RecordOnly,
 		// Pollers follow the load; a fixed number is too few under load and too
 		// many at rest.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),

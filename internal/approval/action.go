@@ -36,9 +36,10 @@ type Person struct {
 // approver.
 func (p Person) Same(q Person) bool { return p.Key() == q.Key() }
 
-// Key is one text for all spellings that Same takes for one person.
+// Key is one text for all spellings that Same takes for one person. No issuer
+// holds a line feed.
 func (p Person) Key() string {
-	return strings.ToLower(p.Issuer) + "\x00" + strings.ToLower(p.Subject)
+	return strings.ToLower(p.Issuer) + "\n" + strings.ToLower(p.Subject)
 }
 
 // Target is a thing that an action touches, at the version that was seen when

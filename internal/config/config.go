@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -49,14 +50,20 @@ type Migrate struct {
 	DatabaseURL string `env:"FINOBS_MIGRATE_DATABASE_URL,required"` // as a role that may become finobs_owner
 }
 
-// Load reads the settings of type T.
+// Load reads the settings of type T from the environment.
 func Load[T any]() (T, error) {
 	var c T
 	if err := godotenv.Load(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return c, fmt.Errorf("reading .env: %w", err)
 	}
-	if err := env.Parse(&c); err != nil {
-		return c, fmt.Errorf("reading settings from the environment: %w (docs/configuration.md lists them)", err)
+	return Parse[T](env.ToMap(os.Environ()))
+}
+
+// Parse reads the settings of type T from names and values.
+func Parse[T any](values map[string]string) (T, error) {
+	var c T
+	if err := env.ParseWithOptions(&c, env.Options{Environment: values}); err != nil {
+		return c, fmt.Errorf("reading settings: %w (docs/configuration.md lists them)", err)
 	}
 	return c, nil
 }

@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	_ "github.com/lib/pq" // the driver
+	"github.com/lib/pq"
 )
 
 // startTimeout bounds how long a server may take to answer, crash recovery
@@ -254,3 +254,23 @@ func (p *Postgres) Done() <-chan struct{} { return p.process.done }
 
 // Stop ends the server in order: open transactions are rolled back.
 func (p *Postgres) Stop() error { return p.process.stop(syscall.SIGINT, syscall.SIGQUIT) }
+
+// createDatabase makes a database unless it is there.
+func createDatabase(ctx context.Context, p *Postgres, name string) error {
+	db, err := sql.Open("postgres", p.AdminURL("postgres"))
+	if err != nil {
+		return fmt.Errorf("opening Postgres: %w", err)
+	}
+	defer db.Close()
+	var there bool
+	if err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&there); err != nil {
+		return fmt.Errorf("looking for database %s: %w", name, err)
+	}
+	if there {
+		return nil
+	}
+	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name)); err != nil {
+		return fmt.Errorf("creating database %s: %w", name, err)
+	}
+	return nil
+}

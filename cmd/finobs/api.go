@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"finobs/api"
+	"finobs/internal/approval"
+	"finobs/internal/attest"
+	"finobs/internal/blobdir"
+	"finobs/internal/config"
+	"finobs/internal/identity"
+	"finobs/internal/keys"
+	"finobs/internal/store"
+	"finobs/internal/telemetry"
+	"finobs/policies"
+
+	"github.com/spf13/cobra"
+)
+
+func apiCommand() *cobra.Command {
+	var insecure bool
+	cmd := &cobra.Command{
+		Use:   "api",
+		Short: "Serve the HTTP API",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load[config.API]()
+			if err != nil {
+				return err
+			}
+			c.DevInsecure = c.DevInsecure || insecure
+			stop, err := telemetry.Start(cmd.Context(), "finobs-api")
+			if err != nil {
+				return err
+			}
+			defer stop()
+			return runAPI(cmd.Context(), c)
+		},
+	}
+	cmd.Flags().BoolVar(&insecure, "dev-insecure", false, "authenticate nobody; loopback and a database of finobs dev only")
+	return cmd
+}
+
+// runAPI serves until ctx ends.
+func runAPI(ctx context.Context, c config.API) (err error) {
+	d, opened, err := apiDeps(ctx, c)
+	defer func() { err = errors.Join(err, opened.close()) }()
+	if err != nil {
+		return err
+	}
+	if c.DevInsecure {
+		if err := api.AllowInsecure(ctx, d.Reader, c.Listen); err != nil {
+			return err
+		}
+	}
+	server, err := api.New(d)
+	if err != nil {
+		return err
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	return server.Run(ctx, l)
+}
+
+func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err error) {
+	d.AnswerWait, d.DevInsecure = c.AnswerWait, c.DevInsecure
+	key, err := keys.Load(c.DecisionKey)
+	if err != nil {
+		return d, opened, err
+	}
+	d.Signer = attest.Signer{Key: key}
+	var trusted []ed25519.PublicKey
+	for _, path := range c.IdentityKeys {
+		public, err := keys.LoadPublic(path)
+		if err != nil {
+			return d, opened, err
+		}
+		trusted = append(trusted, public)
+	}
+	d.Identity = identity.NewVerifier(trusted...)
+	if d.Policies, err = loadPolicies(c.Policies); err != nil {
+		return d, opened, err
+	}
+	if d.Artefacts, err = blobdir.Open(c.ArtefactDir); err != nil {
+		return d, opened, err
+	}
+	opened = append(opened, d.Artefacts.Close)
+	if d.Spool, err = blobdir.Open(c.SpoolDir); err != nil {
+		return d, opened, err
+	}
+	opened = append(opened, d.Spool.Close)
+	if d.Reader, err = store.OpenReader(ctx, c.DatabaseURL); err != nil {
+		return d, opened, err
+	}
+	opened = append(opened, d.Reader.Close)
+	if d.Temporal, err = connectTemporal(c.Temporal); err != nil {
+		return d, opened, err
+	}
+	opened = append(opened, func() error { d.Temporal.Close(); return nil })
+	return d, opened, nil
+}
+
+func loadPolicies(path string) (*approval.Policies, error) {
+	text := policies.Desk
+	if path != "" {
+		var err error
+		if text, err = os.ReadFile(path); err != nil {
+			return nil, fmt.Errorf("reading policies: %w", err)
+		}
+	}
+	return approval.LoadPolicies(bytes.NewReader(text))
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"finobs/internal/config"
+	"finobs/internal/devstack"
+	"finobs/internal/telemetry"
+	"finobs/worker"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+)
+
+func devCommand() *cobra.Command {
+	var reset, insecure bool
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything on this machine: Postgres, Temporal, API and worker",
+		Long: `Run everything on this machine, with its state in one folder. Stop it with Ctrl-C and
+start it again: running workflows resume. FINOBS_DATABASE_URL uses a Postgres that
+runs already, TEMPORAL_ADDRESS a Temporal cluster.`,
+		Args: cobra.NoArgs,
+	}
+	state := stateFlag(cmd)
+	cmd.Flags().BoolVar(&reset, "reset", false, "delete all state in the folder first; nothing else deletes")
+	cmd.Flags().BoolVar(&insecure, "dev-insecure", false, "authenticate nobody")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if reset {
+			if err := devstack.Reset(*state); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), "state deleted")
+		}
+		return runDev(cmd.Context(), *state, insecure, cmd.OutOrStdout())
+	}
+	return cmd
+}
+
+func runDev(ctx context.Context, state string, insecure bool, out io.Writer) (err error) {
+	stop, err := telemetry.Start(ctx, "finobs-dev")
+	if err != nil {
+		return err
+	}
+	defer stop()
+	s, err := startStack(ctx, state, out)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	apiConfig, apiErr := config.Parse[config.API](s.Settings())
+	workerConfig, workerErr := config.Parse[config.Worker](s.Settings())
+	if err := errors.Join(apiErr, workerErr); err != nil {
+		return err
+	}
+	apiConfig.DevInsecure = insecure
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return runAPI(ctx, apiConfig) })
+	group.Go(func() error { return runWorker(ctx, workerConfig, false) })
+	group.Go(func() error {
+		select {
+		case err := <-s.Failed():
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	if err := printWelcome(ctx, s, out); err != nil {
+		return err
+	}
+	err = group.Wait()
+	fmt.Fprintln(out, "stopping; everything resumes at the next start")
+	return err
+}
+
+// startStack brings up the servers and tells Temporal about the search
+// attributes.
+func startStack(ctx context.Context, state string, out io.Writer) (*devstack.Stack, error) {
+	s, err := devstack.Start(ctx, devstack.Options{Dir: state, Out: out, Durable: true})
+	if err != nil {
+		return nil, err
+	}
+	if err := registerSearchAttributes(ctx, s.Settings()); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func registerSearchAttributes(ctx context.Context, settings map[string]string) error {
+	c, err := config.Parse[config.Temporal](settings)
+	if err != nil {
+		return err
+	}
+	t, err := connectTemporal(c)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	return worker.RegisterSearchAttributes(ctx, t, c.Namespace)
+}
+
+// cast are the people of a development stack.
+var cast = []struct{ name, desk, role string }{
+	{"alice", "EQ", "analyst"}, {"bob", "EQ", "analyst"}, {"carol", "", "compliance"}, {"dave", "", "admin"}, {"eve", "", "auditor"},
+}
+
+func printWelcome(ctx context.Context, s *devstack.Stack, out io.Writer) error {
+	fmt.Fprintf(out, "\nAPI               http://%s\nAPI documentation http://%s/docs/\n", s.APIAddress, s.APIAddress)
+	if s.UIURL != "" {
+		fmt.Fprintf(out, "Temporal Web UI   %s\n", s.UIURL)
+	}
+	fmt.Fprintf(out, "state             %s\n\ntokens, valid for 12 hours:\n", s.Dir)
+	for _, p := range cast {
+		token, err := mint(ctx, identityKey(s.Dir), person(p.name, p.desk, p.role), 12*time.Hour)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "export %s=%s   # %s\n", p.name, token, p.role)
+	}
+	fmt.Fprintf(out, "\ntry: curl -H \"Authorization: Bearer $alice\" http://%s/incidents\nstop with Ctrl-C\n", s.APIAddress)
+	return nil
+}

@@ -1,0 +1,45 @@
+// Command finobs is the one program of finobs; its subcommands are its
+// processes.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := rootCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "finobs:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func rootCommand() *cobra.Command {
+	var level slog.Level
+	root := &cobra.Command{
+		Use:           "finobs",
+		Short:         "Trading operations: incidents, approvals, exports, and a record of all of it",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
+		},
+	}
+	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	root.AddCommand(devCommand(), demoCommand(), apiCommand(), workerCommand(), migrateCommand(), tokenCommand(), importCommand())
+	return root
+}
+
+// stateFlag adds --state, the folder of a development stack.
+func stateFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().String("state", ".finobs", "folder that holds the state of a development stack")
+}

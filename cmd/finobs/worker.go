@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"finobs/internal/attest"
+	"finobs/internal/blobdir"
+	"finobs/internal/config"
+	"finobs/internal/keys"
+	"finobs/internal/store"
+	"finobs/internal/telemetry"
+	"finobs/worker"
+
+	"github.com/spf13/cobra"
+)
+
+func workerCommand() *cobra.Command {
+	var recordOnly bool
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run workflows and activities",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := config.Load[config.Worker]()
+			if err != nil {
+				return err
+			}
+			stop, err := telemetry.Start(cmd.Context(), "finobs-worker")
+			if err != nil {
+				return err
+			}
+			defer stop()
+			return runWorker(cmd.Context(), c, recordOnly)
+		},
+	}
+	cmd.Flags().BoolVar(&recordOnly, "record-only", false, "record requests and decisions, but leave effects to other workers")
+	return cmd
+}
+
+// runWorker works until ctx ends.
+func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error) {
+	var opened closers
+	defer func() { err = errors.Join(err, opened.close()) }()
+	public, err := keys.LoadPublic(c.DecisionPublic)
+	if err != nil {
+		return err
+	}
+	d := worker.Deps{Verifier: attest.NewVerifier(public), RecordOnly: recordOnly}
+	if d.Artefacts, err = blobdir.Open(c.ArtefactDir); err != nil {
+		return err
+	}
+	opened = append(opened, d.Artefacts.Close)
+	if d.Spool, err = blobdir.Open(c.SpoolDir); err != nil {
+		return err
+	}
+	opened = append(opened, d.Spool.Close)
+	if d.Store, err = store.OpenWriter(ctx, c.DatabaseURL); err != nil {
+		return err
+	}
+	opened = append(opened, d.Store.Close)
+	t, err := connectTemporal(c.Temporal)
+	if err != nil {
+		return err
+	}
+	opened = append(opened, func() error { t.Close(); return nil })
+	return worker.Run(ctx, t, d)
+}
