@@ -55,7 +55,7 @@ func traceID(ctx context.Context, otherwise string) string {
 
 // beatInterval is several times within the heartbeat timeout of package
 // workflows.
-const beatInterval = 3 * time.Second
+const beatInterval = 2 * time.Second
 
 // beat tells Temporal that this activity lives until the returned function is
 // called, so that the death of a worker is noticed in seconds whatever the
@@ -89,5 +89,7 @@ func temporalError(err error) error {
 		slog.Warn("activity failed and will be retried", "error", err)
 		return err
 	}
-	return temporal.NewNonRetryableApplicationError(f.Message, f.Code, err, string(f.Kind))
+	// The cause stays here: Temporal's history is no place for what it may hold.
+	slog.Info("activity refused", "error", err)
+	return temporal.NewNonRetryableApplicationError(f.Message, f.Code, nil, string(f.Kind))
 }

@@ -9,6 +9,7 @@ import (
 
 	"finobs/internal/approval"
 	"finobs/internal/attest"
+	"finobs/internal/failpoint"
 	"finobs/internal/fault"
 	"finobs/workflows"
 
@@ -72,9 +73,11 @@ func (s *Server) decide(ctx context.Context, in *decideInput) (*decidedOutput, e
 	if err != nil {
 		return nil, fmt.Errorf("signing decision: %w", err)
 	}
+	failpoint.Hit("api.before-signal")
 	if err := s.signal(ctx, r, token); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("api.after-signal")
 	return s.awaitDecision(ctx, r, id, verdict)
 }
 

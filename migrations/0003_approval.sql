@@ -99,7 +99,7 @@ GRANT EXECUTE ON FUNCTION api.next_approval_id TO finobs_api;
 
 CREATE VIEW api.approval_request AS
 SELECT approval_id, workflow_id, kind, action, action_digest, policy_id, policy, policy_digest,
-       requester_iss, requester_sub, desk, is_simulation, reason, request_id, trace_id,
+       requester_iss, requester_sub, desk, is_simulation, reason, command, request_id, trace_id,
        created_at, expires_at, status, status_reason, closed_at, use_by, consumed_at, consumed_by
 FROM finobs.approval_request;
 CREATE VIEW api.approval_decision AS

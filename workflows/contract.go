@@ -3,6 +3,9 @@
 // all of that happens in activities. A workflow coordinates, and what it believes
 // authorises nothing: effects ask the record (package evidence).
 //
+// Errors of activities are returned as they are: wrapped, they would lose the type
+// by which clients and ops know them.
+//
 // This file is the contract that clients depend on. Names are registered
 // explicitly, so renaming a Go function never breaks a running execution; fields
 // are only ever added.

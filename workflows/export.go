@@ -1,8 +1,6 @@
 package workflows
 
 import (
-	"fmt"
-
 	"finobs/activities"
 	"finobs/internal/approval"
 
@@ -54,7 +52,7 @@ func carryOut(ctx workflow.Context, g *gate) (activities.ExportDone, error) {
 		failure = f.Get(ctx, &claimed)
 		confirm := activities.ConfirmInput{GateRef: g.ref, Claimed: claimed, Failed: failure != nil, Attempt: attempt}
 		if err := workflow.ExecuteLocalActivity(withRecord(ctx), ActivityConfirmExport, confirm).Get(ctx, &recorded); err != nil {
-			return recorded, fmt.Errorf("confirming export: %w", err)
+			return recorded, err
 		}
 		if recorded.Sealed {
 			g.state.Status = approval.Consumed
@@ -67,5 +65,5 @@ func carryOut(ctx workflow.Context, g *gate) (activities.ExportDone, error) {
 	if err := g.drain(ctx); err != nil {
 		return activities.ExportDone{}, err
 	}
-	return activities.ExportDone{}, fmt.Errorf("exporting under approval %d: %w", g.in.ApprovalID, failure)
+	return activities.ExportDone{}, failure
 }

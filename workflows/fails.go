@@ -1,8 +1,6 @@
 package workflows
 
 import (
-	"fmt"
-
 	"finobs/activities"
 
 	"go.temporal.io/sdk/workflow"
@@ -16,12 +14,12 @@ func importFailsWorkflow(ctx workflow.Context, in ImportInput) (ImportResult, er
 	ctx = withEffect(ctx)
 	load := activities.ImportInput{FirstRun: firstRun, Command: in.Command, File: in.File}
 	if err := workflow.ExecuteActivity(ctx, ActivityImportFails, load).Get(ctx, &out.Report); err != nil {
-		return out, fmt.Errorf("importing file: %w", err)
+		return out, err
 	}
 	var found activities.Detected
 	detect := activities.DetectInput{FirstRun: firstRun, Origin: in.File.Origin}
 	if err := workflow.ExecuteActivity(ctx, ActivityDetectFails, detect).Get(ctx, &found); err != nil {
-		return out, fmt.Errorf("detecting failed settlements: %w", err)
+		return out, err
 	}
 	out.Detected = Detected(found)
 	return out, nil

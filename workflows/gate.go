@@ -52,7 +52,7 @@ func openGate(ctx workflow.Context, in GateInput) (*gate, error) {
 func (g *gate) record(ctx workflow.Context, activity string, input any) error {
 	var now activities.GateStatus
 	if err := workflow.ExecuteLocalActivity(withRecord(ctx), activity, input).Get(ctx, &now); err != nil {
-		return fmt.Errorf("gating approval %d: %w", g.in.ApprovalID, err)
+		return err
 	}
 	g.state.Status, g.state.Missing, g.state.Deadline, g.left = now.Status, now.Missing, now.Deadline, now.ExpiresIn
 	return nil

@@ -1,8 +1,6 @@
 package workflows
 
 import (
-	"fmt"
-
 	"finobs/activities"
 
 	"go.temporal.io/sdk/workflow"
@@ -13,7 +11,7 @@ func openIncidentWorkflow(ctx workflow.Context, in IncidentInput) (IncidentResul
 	var out activities.IncidentOpened
 	input := activities.IncidentInput{FirstRun: workflow.GetInfo(ctx).FirstRunID, Command: in.Command, Fields: in.Fields}
 	if err := workflow.ExecuteLocalActivity(withRecord(ctx), ActivityRecordIncident, input).Get(ctx, &out); err != nil {
-		return IncidentResult{}, fmt.Errorf("opening incident: %w", err)
+		return IncidentResult{}, err
 	}
 	return IncidentResult{IncidentID: out.IncidentID, Opened: out.Opened}, nil
 }

@@ -14,7 +14,7 @@ const (
 	effectTimeout = time.Hour
 	// heartbeatTimeout is how soon a worker that died is noticed. Activities
 	// beat several times within it (package activities).
-	heartbeatTimeout = 15 * time.Second
+	heartbeatTimeout = 10 * time.Second
 	// forever stands for no limit where the SDK wants a number: a database that
 	// is down for a week must not fail a request for approval.
 	forever = 10 * 365 * 24 * time.Hour

@@ -11,30 +11,30 @@ import (
 // Request is a request for approval as it is recorded. Everything but the status
 // and the times that go with it is written once.
 type Request struct {
-	ID           int64
-	WorkflowID   string
-	FirstRunID   string
-	Kind         string
-	Action       []byte // canonical bytes; ParseAction reads them
-	ActionDigest string
-	PolicyID     string
-	Policy       []byte // frozen; Thaw compiles it
-	PolicyDigest string
-	Requester    Person
-	Desk         string
-	Simulation   bool
-	Reason       string
-	Command      string // token, see package attest
-	RequestID    string
-	TraceID      string
-	CreatedAt    time.Time
-	ExpiresAt    time.Time
-	Status       Status
-	StatusReason string
-	ClosedAt     *time.Time // when it left Pending
-	UseBy        *time.Time // when Approved: last moment of use
-	ConsumedAt   *time.Time
-	ConsumedBy   string // workflow that spent the approval
+	ID           int64      `json:"id"`
+	WorkflowID   string     `json:"workflow_id"`
+	FirstRunID   string     `json:"first_run_id"`
+	Kind         string     `json:"kind"`
+	Action       []byte     `json:"action"` // canonical bytes; ParseAction reads them
+	ActionDigest string     `json:"action_digest"`
+	PolicyID     string     `json:"policy_id"`
+	Policy       []byte     `json:"policy"` // frozen; Thaw compiles it
+	PolicyDigest string     `json:"policy_digest"`
+	Requester    Person     `json:"requester"`
+	Desk         string     `json:"desk"`
+	Simulation   bool       `json:"simulation"`
+	Reason       string     `json:"reason"`
+	Command      string     `json:"command"` // token, see package attest
+	RequestID    string     `json:"request_id"`
+	TraceID      string     `json:"trace_id"`
+	CreatedAt    time.Time  `json:"created_at"`
+	ExpiresAt    time.Time  `json:"expires_at"`
+	Status       Status     `json:"status"`
+	StatusReason string     `json:"status_reason"`
+	ClosedAt     *time.Time `json:"closed_at"` // when it left Pending
+	UseBy        *time.Time `json:"use_by"`    // when Approved: last moment of use
+	ConsumedAt   *time.Time `json:"consumed_at"`
+	ConsumedBy   string     `json:"consumed_by"` // workflow that spent the approval
 }
 
 // DecisionOutcome says what became of a delivered decision.
@@ -50,15 +50,15 @@ const (
 // Recorded is a decision as it is recorded.
 type Recorded struct {
 	Decision
-	ApprovalID    int64
-	Reason        string
-	Token         string
-	Outcome       DecisionOutcome
-	OutcomeReason string // why it did not count
-	CountedAs     string // Repeated: id of the person's first decision
-	TraceID       string
-	DecidedAt     time.Time
-	RecordedAt    time.Time
+	ApprovalID    int64           `json:"approval_id"`
+	Reason        string          `json:"reason"`
+	Token         string          `json:"token"`
+	Outcome       DecisionOutcome `json:"outcome"`
+	OutcomeReason string          `json:"outcome_reason"` // why it did not count
+	CountedAs     string          `json:"counted_as"`     // Repeated: id of the person's first decision
+	TraceID       string          `json:"trace_id"`
+	DecidedAt     time.Time       `json:"decided_at"`
+	RecordedAt    time.Time       `json:"recorded_at"`
 }
 
 // ParseAction reads what Canonical wrote and refuses any other bytes.

@@ -50,9 +50,9 @@ func (k ActorKind) Valid() bool { return k == Human || k == Agent || k == System
 
 // Decision is one reviewer's verdict.
 type Decision struct {
-	ID       string
-	Verdict  Verdict
-	Reviewer Principal
+	ID       string    `json:"id"`
+	Verdict  Verdict   `json:"verdict"`
+	Reviewer Principal `json:"reviewer"`
 }
 
 // Outcome is what a sequence of decisions amounts to.

@@ -34,7 +34,7 @@ type PostgresConfig struct {
 
 // Postgres is a running private Postgres.
 type Postgres struct {
-	process  *process
+	process  *Process
 	port     int
 	password string // of the superuser
 }

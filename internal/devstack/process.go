@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,10 +16,10 @@ import (
 // stopTimeout is how long a server may take to stop before it is made to.
 const stopTimeout = 20 * time.Second
 
-// process is a supervised server. It is a process group of its own, so that
+// Process is a supervised server or a process of finobs. It is a process group of its own, so that
 // Ctrl-C in a terminal reaches finobs alone, which then stops its servers in
 // order; and it ends when finobs dies.
-type process struct {
+type Process struct {
 	name string
 	cmd  *exec.Cmd
 	log  string
@@ -27,7 +28,7 @@ type process struct {
 }
 
 // start runs a server with its output appended to a log file.
-func start(name string, cmd *exec.Cmd, logPath string, onDeath syscall.Signal) (*process, error) {
+func start(name string, cmd *exec.Cmd, logPath string, onDeath syscall.Signal) (*Process, error) {
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening log of %s: %w", name, err)
@@ -38,7 +39,7 @@ func start(name string, cmd *exec.Cmd, logPath string, onDeath syscall.Signal) (
 	}
 	cmd.SysProcAttr.Setpgid = true
 	endWithParent(cmd.SysProcAttr, onDeath)
-	p := &process{name: name, cmd: cmd, log: logPath, done: make(chan struct{})}
+	p := &Process{name: name, cmd: cmd, log: logPath, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		// The kernel ends the child with the thread that started it, so that
@@ -60,12 +61,30 @@ func start(name string, cmd *exec.Cmd, logPath string, onDeath syscall.Signal) (
 }
 
 // failure describes a server that ended by itself.
-func (p *process) failure() error {
+func (p *Process) failure() error {
 	return fmt.Errorf("%s ended (%v); the end of %s says:\n%s", p.name, p.err, p.log, lastLines(p.log))
 }
 
+// PID is the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Stop ends the process in order.
+func (p *Process) Stop() error { return p.stop(syscall.SIGTERM, syscall.SIGKILL) }
+
+// Kill ends the process as a crash does, and waits until it has.
+func (p *Process) Kill() error {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("killing %s: %w", p.name, err)
+	}
+	<-p.done
+	return nil
+}
+
 // stop asks with one signal and, when that takes too long, insists with another.
-func (p *process) stop(ask, insist syscall.Signal) error {
+func (p *Process) stop(ask, insist syscall.Signal) error {
 	for _, signal := range []syscall.Signal{ask, insist} {
 		select {
 		case <-p.done:

@@ -10,10 +10,12 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"finobs/internal/keys"
 	"finobs/internal/schema"
@@ -30,6 +32,7 @@ const (
 // Options say how to run a stack.
 type Options struct {
 	Dir     string    // state folder
+	BinDir  string    // where programs are built; empty: bin in Dir
 	APIPort int       // 0: 8080, or a free one when it is taken
 	Out     io.Writer // told what happens
 	Durable bool      // false: tests only, see PostgresConfig
@@ -61,6 +64,9 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 		return nil, fmt.Errorf("starting stack: %w", err)
 	}
 	o.Dir = dir
+	if o.BinDir == "" {
+		o.BinDir = filepath.Join(dir, "bin")
+	}
 	release, err := Lock(dir)
 	if err != nil {
 		return nil, err
@@ -82,7 +88,7 @@ func (s *Stack) Path(parts ...string) string {
 }
 
 func (s *Stack) makeFolders(context.Context) error {
-	for _, name := range []string{"bin", "logs", "keys", "artefacts", "spool"} {
+	for _, name := range []string{"logs", "keys", "artefacts", "spool"} {
 		if err := os.MkdirAll(s.Path(name), 0o700); err != nil {
 			return fmt.Errorf("making state folder: %w", err)
 		}
@@ -128,7 +134,7 @@ func (s *Stack) startDatabase(ctx context.Context) error {
 	return createDatabase(ctx, s.postgres, "finobs")
 }
 
-func (s *Stack) watch(p *process) {
+func (s *Stack) watch(p *Process) {
 	go func() {
 		<-p.done
 		s.failed <- p.failure()
@@ -215,7 +221,7 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 		}
 		return nil
 	}
-	bin, err := EnsureTemporal(ctx, s.Path("bin"), s.Out)
+	bin, err := EnsureTemporal(ctx, s.BinDir, s.Out)
 	if err != nil {
 		return err
 	}
@@ -288,14 +294,17 @@ func ReadAddress(dir string) string {
 // use this stack.
 func (s *Stack) Settings() map[string]string { return s.settings }
 
-// Environ is Settings on top of this process's own environment, for a child
-// process.
-func (s *Stack) Environ() []string {
-	environ := os.Environ()
-	for name, value := range s.settings {
-		environ = append(environ, name+"="+value)
+// Launch runs a program as a process of its own that uses this stack; more are
+// environment variables on top. Its output goes to logs/NAME.log. The caller
+// stops it before the stack.
+func (s *Stack) Launch(name string, more []string, program string, args ...string) (*Process, error) {
+	cmd := exec.Command(program, args...)
+	cmd.Env = os.Environ()
+	for setting, value := range s.settings {
+		cmd.Env = append(cmd.Env, setting+"="+value)
 	}
-	return environ
+	cmd.Env = append(cmd.Env, more...)
+	return start(name, cmd, s.Path("logs", name+".log"), syscall.SIGKILL)
 }
 
 // StopTemporal stops the Temporal server alone; tests use it to see what

@@ -26,7 +26,7 @@ type TemporalConfig struct {
 
 // Temporal is a running development server.
 type Temporal struct {
-	process *process
+	process *Process
 	config  TemporalConfig
 }
 

@@ -154,30 +154,30 @@ const (
 
 // Export is an export as it is recorded.
 type Export struct {
-	ID           int64
-	ApprovalID   int64
-	ActionDigest string
-	Dataset      string
-	Format       Format
-	Filters      map[string]string
-	Columns      []string
-	Requester    approval.Person
-	Desk         string
-	Simulation   bool
-	WorkflowID   string
-	TraceID      string
-	Status       Status
-	CreatedAt    time.Time
-	Seal         *Seal // nil until Sealed
+	ID           int64             `json:"id"`
+	ApprovalID   int64             `json:"approval_id"`
+	ActionDigest string            `json:"action_digest"`
+	Dataset      string            `json:"dataset"`
+	Format       Format            `json:"format"`
+	Filters      map[string]string `json:"filters"`
+	Columns      []string          `json:"columns"`
+	Requester    approval.Person   `json:"requester"`
+	Desk         string            `json:"desk"`
+	Simulation   bool              `json:"simulation"`
+	WorkflowID   string            `json:"workflow_id"`
+	TraceID      string            `json:"trace_id"`
+	Status       Status            `json:"status"`
+	CreatedAt    time.Time         `json:"created_at"`
+	Seal         *Seal             `json:"seal"` // nil until Sealed
 }
 
 // Seal is what is known of a complete artefact.
 type Seal struct {
-	Snapshot      string // pg_current_snapshot() of the one read
-	SnapshotAt    time.Time
-	FileName      string
-	ContentSHA256 string // of the file's bytes, hexadecimal
-	Rows          int64
-	Bytes         int64
-	SealedAt      time.Time
+	Snapshot      string    `json:"snapshot"` // pg_current_snapshot() of the one read
+	SnapshotAt    time.Time `json:"snapshot_at"`
+	FileName      string    `json:"file_name"`
+	ContentSHA256 string    `json:"content_sha256"` // of the file's bytes, hexadecimal
+	Rows          int64     `json:"rows"`
+	Bytes         int64     `json:"bytes"`
+	SealedAt      time.Time `json:"sealed_at"`
 }

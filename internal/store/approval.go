@@ -96,7 +96,7 @@ func (r decisionRow) domain() approval.Recorded {
 
 const (
 	requestColumns = `approval_id, workflow_id, kind, action, action_digest, policy_id, policy, policy_digest,
-		requester_iss, requester_sub, desk, is_simulation, reason, request_id, trace_id,
+		requester_iss, requester_sub, desk, is_simulation, reason, command, request_id, trace_id,
 		created_at, expires_at, status, status_reason, closed_at, use_by, consumed_at, consumed_by`
 	decisionColumns = `decision_id, approval_id, verdict, approver_iss, approver_sub, approver_roles, reason,
 		token, outcome, outcome_reason, counted_as, decided_at, recorded_at`
@@ -126,7 +126,7 @@ func (t *Tx) InsertRequest(ctx context.Context, r approval.Request) error {
 // transaction ends. A request that is not there is a fault of kind NotFound.
 func (t *Tx) LockRequest(ctx context.Context, id int64) (approval.Request, error) {
 	var row requestRow
-	err := t.get(ctx, &row, `SELECT `+requestColumns+`, first_run_id, command
+	err := t.get(ctx, &row, `SELECT `+requestColumns+`, first_run_id
 		FROM finobs.approval_request WHERE approval_id = $1 FOR UPDATE`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return approval.Request{}, fault.New(fault.NotFound, "no-such-approval", "there is no approval %d", id)

@@ -39,8 +39,7 @@ func (r *Reader) NextApprovalID(ctx context.Context) (int64, error) {
 	return id, nil
 }
 
-// Approval reads one request; a fault of kind NotFound when there is none. The
-// command is left out: it is the worker's evidence.
+// Approval reads one request; a fault of kind NotFound when there is none.
 func (r *Reader) Approval(ctx context.Context, id int64) (approval.Request, error) {
 	q, found, err := r.approval(ctx, `approval_id = $1`, id)
 	if err == nil && !found {

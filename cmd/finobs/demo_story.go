@@ -1,0 +1,345 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+
+	"finobs/internal/config"
+	"finobs/samples"
+	"finobs/workflows"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+)
+
+type storyStep struct {
+	name  string
+	shows string
+	run   func(context.Context) (detail string, err error)
+}
+
+func (d *demo) steps() []storyStep {
+	return []storyStep{
+		{"import a real SEC fails-to-deliver file", "every line is read, and the file's own trailer agrees", d.importFile},
+		{"import it again", "content is imported once", d.importAgain},
+		{"look at the incidents", "the share test of Reg SHO opened one incident a security", d.lookAtIncidents},
+		{"alice asks for an export", "nothing leaves without approval; asking twice is one request", d.askForExport},
+		{"alice tries to approve it herself", "the requester never counts", d.approveOwn},
+		{"an intruder signals the workflow with Temporal's own client", "a Temporal message alone authorises nothing", d.forgeSignal},
+		{"an intruder starts the export workflow directly", "an effect cannot be started around the gate", d.forgeStart},
+		{"bob approves; the worker is killed before the effect", "an approval survives a crash, and a crash carries nothing out", d.approveAndKill},
+		{"a worker returns", "the workflow goes on by itself, exactly once", d.resume},
+		{"alice repeats her call and gets the file", "the artefact is what was sealed", d.download},
+		{"an auditor verifies it offline", "a stranger needs only files and a public key", d.audit},
+		{"somebody changes one character of the file", "tampering is found", d.tamper},
+		{"read the ledger", "every step, and every refusal, is on record", d.readLedger},
+	}
+}
+
+const exportPath = "/incidents/export?format=csv&origin=demo&kind=failed_settlement"
+
+func (d *demo) importFile(ctx context.Context) (string, error) {
+	path := d.stack.Path("sec_fails_slice.txt")
+	if err := os.WriteFile(path, samples.SECFails, 0o600); err != nil {
+		return "", fmt.Errorf("writing sample: %w", err)
+	}
+	return d.runImport(ctx, "trailer agrees")
+}
+
+func (d *demo) importAgain(ctx context.Context) (string, error) {
+	return d.runImport(ctx, "nothing was changed")
+}
+
+func (d *demo) runImport(ctx context.Context, want string) (string, error) {
+	var out strings.Builder
+	if err := d.people["alice"].importFails(ctx, d.stack.Path("sec_fails_slice.txt"), "demo", true, &out); err != nil {
+		return "", err
+	}
+	text := strings.ReplaceAll(strings.TrimSpace(out.String()), "\n", "; ")
+	if !strings.Contains(text, want) {
+		return "", fmt.Errorf("the import says %q, not %q", text, want)
+	}
+	return text, nil
+}
+
+func (d *demo) lookAtIncidents(ctx context.Context) (string, error) {
+	a, err := d.expect(ctx, "alice", http.MethodGet, "/incidents?origin=demo&kind=failed_settlement&limit=500", "", http.StatusOK)
+	if err != nil {
+		return "", err
+	}
+	var page struct {
+		Items []struct{ Title string }
+	}
+	if err := json.Unmarshal(a.Body, &page); err != nil || len(page.Items) == 0 {
+		return "", errors.Join(errors.New("there are no incidents"), err)
+	}
+	return fmt.Sprintf("%d incidents, such as %q", len(page.Items), page.Items[0].Title), nil
+}
+
+func (d *demo) askForExport(ctx context.Context) (string, error) {
+	// renew: an earlier telling of this story got its export already.
+	a, err := d.expect(ctx, "alice", http.MethodPost, exportPath+"&renew=true", "", http.StatusAccepted)
+	if err != nil {
+		return "", err
+	}
+	d.approvalID = a.field("approval_request_id")
+	var keys map[string]any
+	if err := json.Unmarshal(a.Body, &keys); err != nil || len(keys) != 3 {
+		return "", fmt.Errorf("the answer is %s, not detail, approval_request_id and status", a.Body)
+	}
+	again, err := d.expect(ctx, "alice", http.MethodPost, exportPath, "", http.StatusAccepted)
+	if err != nil {
+		return "", err
+	}
+	if again.field("approval_request_id") != d.approvalID {
+		return "", fmt.Errorf("asking again made another request: %s", again.Body)
+	}
+	return strings.TrimSpace(string(a.Body)), d.untilStatus(ctx, "pending")
+}
+
+func (d *demo) approveOwn(ctx context.Context) (string, error) {
+	a, err := d.decide(ctx, "alice", http.StatusForbidden)
+	if err != nil {
+		return "", err
+	}
+	return "403 " + a.field("detail"), nil
+}
+
+func (d *demo) decide(ctx context.Context, who string, want int) (answer, error) {
+	return d.expect(ctx, who, http.MethodPost, "/approval/"+d.approvalID+"/decision", `{"decision":"approve","reason":"month-end review"}`, want)
+}
+
+func (d *demo) forgeSignal(ctx context.Context) (string, error) {
+	t, err := d.temporal()
+	if err != nil {
+		return "", err
+	}
+	defer t.Close()
+	a, err := d.expect(ctx, "alice", http.MethodGet, "/approval/"+d.approvalID, "", http.StatusOK)
+	if err != nil {
+		return "", err
+	}
+	forged := map[string]string{"decision": "approve", "approver": "bob", "token": "forged-" + uuid.NewString()}
+	if err := t.SignalWorkflow(ctx, a.field("workflow_id"), "", workflows.SignalDecision, forged); err != nil {
+		return "", fmt.Errorf("signalling: %w", err)
+	}
+	var reason string
+	err = d.until(ctx, "the forged signal is on record", func() (bool, error) {
+		reason, err = d.entry(ctx, "/approval/"+d.approvalID, "approval.signal_refused")
+		return reason != "", err
+	})
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("refused and on record: %s; the approval is still pending", reason), d.untilStatus(ctx, "pending")
+}
+
+func (d *demo) forgeStart(ctx context.Context) (string, error) {
+	t, err := d.temporal()
+	if err != nil {
+		return "", err
+	}
+	defer t.Close()
+	run, err := t.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: "forged-" + uuid.NewString(), TaskQueue: workflows.TaskQueue,
+	}, workflows.Export, workflows.GateInput{ApprovalID: 999_999_999, Action: `{"kind":"export.incidents"}`, Policy: "{}", Command: "forged"})
+	if err != nil {
+		return "", fmt.Errorf("starting: %w", err)
+	}
+	err = run.Get(ctx, nil)
+	var refused *temporal.ApplicationError
+	if !errors.As(err, &refused) || refused.Type() != "start-not-signed" {
+		return "", fmt.Errorf("the forged start ended with %v", err)
+	}
+	return "refused: " + refused.Message(), nil
+}
+
+// approveAndKill has the approval recorded by a worker that leaves effects alone,
+// and kills that worker before any other can carry the effect out.
+func (d *demo) approveAndKill(ctx context.Context) (string, error) {
+	if err := d.worker.Kill(); err != nil {
+		return "", err
+	}
+	if err := d.startWorker("--record-only"); err != nil {
+		return "", err
+	}
+	if _, err := d.decide(ctx, "bob", 0); err != nil {
+		return "", err
+	}
+	if err := d.untilStatus(ctx, "approved"); err != nil {
+		return "", err
+	}
+	if err := d.worker.Kill(); err != nil {
+		return "", err
+	}
+	a, err := d.expect(ctx, "alice", http.MethodGet, exportPath, "", http.StatusAccepted)
+	if err != nil {
+		return "", err
+	}
+	return "approved and on record, no worker left, nothing exported: " + strings.TrimSpace(string(a.Body)), nil
+}
+
+func (d *demo) resume(ctx context.Context) (string, error) {
+	if err := d.startWorker(); err != nil {
+		return "", err
+	}
+	if err := d.untilStatus(ctx, "consumed"); err != nil {
+		return "", err
+	}
+	err := d.until(ctx, "the export is sealed", func() (bool, error) {
+		a, err := d.people["alice"].do(ctx, http.MethodGet, exportPath, "", nil)
+		d.exportID = a.Header.Get("X-Export-Id")
+		return err == nil && a.Status == http.StatusOK, err
+	})
+	if err != nil {
+		return "", err
+	}
+	a, err := d.expect(ctx, "eve", http.MethodGet, "/exports/?limit=500", "", http.StatusOK)
+	if err != nil {
+		return "", err
+	}
+	if n := bytes.Count(a.Body, []byte(`"approval_request_id":`+d.approvalID+",")); n != 1 {
+		return "", fmt.Errorf("approval %s has %d exports", d.approvalID, n)
+	}
+	return fmt.Sprintf("export %s is sealed; approval %s has exactly one export", d.exportID, d.approvalID), nil
+}
+
+func (d *demo) download(ctx context.Context) (string, error) {
+	a, err := d.expect(ctx, "alice", http.MethodGet, exportPath, "", http.StatusOK)
+	if err != nil {
+		return "", err
+	}
+	d.artefact = d.stack.Path("demo-export.csv")
+	if err := os.WriteFile(d.artefact, a.Body, 0o600); err != nil {
+		return "", fmt.Errorf("keeping artefact: %w", err)
+	}
+	return fmt.Sprintf("200, %d bytes, X-Export-Id %s, SHA-256 %s", len(a.Body), d.exportID, a.Header.Get("X-Content-SHA256")), nil
+}
+
+func (d *demo) audit(ctx context.Context) (string, error) {
+	a, err := d.expect(ctx, "eve", http.MethodGet, "/exports/"+d.exportID+"/record", "", http.StatusOK)
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(d.stack.Path("demo-record.json"), a.Body, 0o600); err != nil {
+		return "", fmt.Errorf("keeping record: %w", err)
+	}
+	out, err := d.verify(ctx)
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return strings.ReplaceAll(strings.TrimSpace(out), "\n", "; "), nil
+}
+
+func (d *demo) verify(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, d.finaudit(), "export", "--record", d.stack.Path("demo-record.json"),
+		"--artefact", d.artefact, "--key", d.stack.Path("keys", "decision.pub"))
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (d *demo) tamper(ctx context.Context) (string, error) {
+	text, err := os.ReadFile(d.artefact)
+	if err != nil {
+		return "", fmt.Errorf("reading artefact: %w", err)
+	}
+	changed := bytes.Replace(text, []byte("medium"), []byte("mediun"), 1)
+	if err := os.WriteFile(d.artefact, changed, 0o600); err != nil {
+		return "", fmt.Errorf("changing artefact: %w", err)
+	}
+	out, err := d.verify(ctx)
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) || ended.ExitCode() != 2 {
+		return "", fmt.Errorf("the changed file was not found out: %v %s", err, out)
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	return "exit code 2: " + lines[len(lines)-1], os.WriteFile(d.artefact, text, 0o600)
+}
+
+func (d *demo) readLedger(ctx context.Context) (string, error) {
+	count := 0
+	for _, path := range []string{"/approval/" + d.approvalID, "/exports/" + d.exportID} {
+		entries, err := d.entries(ctx, path)
+		if err != nil {
+			return "", err
+		}
+		for _, e := range entries {
+			fmt.Fprintf(d.out, "    %s  %-24s %-9s %s\n", e.RecordedAt, e.Type, e.Outcome, e.Actor.Sub)
+			count++
+		}
+	}
+	return fmt.Sprintf("%d entries about this export and its approval", count), nil
+}
+
+type storyEntry struct {
+	RecordedAt string `json:"recorded_at"`
+	Type       string `json:"type"`
+	Outcome    string `json:"outcome"`
+	Reason     string `json:"reason"`
+	Actor      struct {
+		Sub string `json:"sub"`
+	} `json:"actor"`
+}
+
+func (d *demo) entries(ctx context.Context, path string) ([]storyEntry, error) {
+	a, err := d.expect(ctx, "eve", http.MethodGet, path+"/history", "", http.StatusOK)
+	if err != nil {
+		return nil, err
+	}
+	var history struct{ Entries []storyEntry }
+	if err := json.Unmarshal(a.Body, &history); err != nil {
+		return nil, fmt.Errorf("reading history: %w", err)
+	}
+	return history.Entries, nil
+}
+
+// entry returns the reason of the first entry of a type; "" when there is none.
+func (d *demo) entry(ctx context.Context, path, kind string) (string, error) {
+	entries, err := d.entries(ctx, path)
+	for _, e := range entries {
+		if e.Type == kind {
+			return e.Reason, err
+		}
+	}
+	return "", err
+}
+
+func (d *demo) untilStatus(ctx context.Context, want string) error {
+	return d.until(ctx, "the approval is "+want, func() (bool, error) {
+		a, err := d.people["alice"].do(ctx, http.MethodGet, "/approval/"+d.approvalID, "", nil)
+		return err == nil && a.field("status") == want, err
+	})
+}
+
+// expect makes a call and fails unless it is answered with the wanted status; 0
+// is any 2xx.
+func (d *demo) expect(ctx context.Context, who, method, path, body string, want int) (answer, error) {
+	contentType := ""
+	if body != "" {
+		contentType = "application/json"
+	}
+	a, err := d.people[who].do(ctx, method, path, contentType, strings.NewReader(body))
+	if err != nil {
+		return a, err
+	}
+	if a.Status != want && (want != 0 || a.Status/100 != 2) {
+		return a, fmt.Errorf("%s %s as %s answered %d, not %d: %s", method, path, who, a.Status, want, a.Body)
+	}
+	return a, nil
+}
+
+func (d *demo) temporal() (client.Client, error) {
+	c, err := config.Parse[config.Temporal](d.stack.Settings())
+	if err != nil {
+		return nil, err
+	}
+	return connectTemporal(c)
+}
