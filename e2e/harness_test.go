@@ -1,0 +1,337 @@
+// Package e2e_test runs finobs as its users do: the real binary in processes of
+// its own, Postgres, Temporal, HTTP. Its binary is built with the tag failpoint,
+// so that tests can kill a process at a named place.
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"finobs/internal/approval"
+	"finobs/internal/devstack"
+	"finobs/internal/identity"
+	"finobs/internal/keys"
+
+	"go.temporal.io/sdk/client"
+)
+
+// world is the stack that most tests share.
+var world *stack
+
+// stack is a development stack with its API and one worker as processes.
+type stack struct {
+	*devstack.Stack
+	api, worker *devstack.Process
+	temporal    client.Client
+}
+
+var bin string // folder of the binaries
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "finobs-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return 1, err
+	}
+	bin = filepath.Join(dir, "bin")
+	build := exec.Command("go", "build", "-tags", "failpoint", "-o", bin+"/", "../cmd/finobs", "../cmd/finaudit")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("building: %w\n%s", err, out)
+	}
+	if world, err = newStack(filepath.Join(dir, "world")); err != nil {
+		return 1, err
+	}
+	defer world.stop()
+	if err := world.start(); err != nil {
+		return 1, err
+	}
+	return m.Run(), nil
+}
+
+// newStack brings servers up, with the state in dir.
+func newStack(dir string) (*stack, error) {
+	s, err := devstack.Start(context.Background(), devstack.Options{Dir: dir, BinDir: "../.finobs/bin", Out: os.Stderr})
+	if err != nil {
+		return nil, err
+	}
+	w := &stack{Stack: s}
+	migrate := exec.Command(filepath.Join(bin, "finobs"), "migrate", "up")
+	migrate.Env = os.Environ()
+	for name, value := range s.Settings() {
+		migrate.Env = append(migrate.Env, name+"="+value)
+	}
+	if out, err := migrate.CombinedOutput(); err != nil {
+		w.stop()
+		return nil, fmt.Errorf("migrating: %w\n%s", err, out)
+	}
+	w.temporal, err = client.Dial(client.Options{HostPort: s.Settings()["TEMPORAL_ADDRESS"]})
+	return w, err
+}
+
+func (s *stack) start() error {
+	if err := s.startAPI(); err != nil {
+		return err
+	}
+	return s.startWorker("")
+}
+
+func (s *stack) startAPI(env ...string) (err error) {
+	s.api, err = s.Launch("api", append([]string{"FINOBS_ANSWER_WAIT=2s"}, env...), filepath.Join(bin, "finobs"), "api")
+	if err != nil {
+		return err
+	}
+	for range 200 {
+		res, err := http.Get("http://" + s.APIAddress + "/healthz")
+		if err == nil {
+			res.Body.Close()
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("the API does not answer; see %s", s.Path("logs", "api.log"))
+}
+
+func (s *stack) startWorker(failpoint string, args ...string) (err error) {
+	s.worker, err = s.Launch("worker", []string{"FINOBS_FAILPOINT=" + failpoint}, filepath.Join(bin, "finobs"), append([]string{"worker"}, args...)...)
+	return err
+}
+
+// restartWorker replaces the worker by one that dies at a failpoint, or by an
+// ordinary one when it is "".
+func (s *stack) restartWorker(t *testing.T, failpoint string, args ...string) {
+	t.Helper()
+	if err := s.worker.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.startWorker(failpoint, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *stack) stop() {
+	for _, p := range []*devstack.Process{s.api, s.worker} {
+		if p != nil {
+			p.Kill() //nolint:errcheck // it may be dead already
+		}
+	}
+	if s.temporal != nil {
+		s.temporal.Close()
+	}
+	if err := s.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+	}
+}
+
+// token mints a token of the stack's identity key.
+func (s *stack) token(t testing.TB, name string, roles ...string) string {
+	t.Helper()
+	return s.tokenOf(t, approval.Principal{
+		Person: approval.Person{Issuer: identity.DevIssuer, Subject: name}, Kind: approval.Human, Roles: roles, Desk: "EQ",
+	})
+}
+
+func (s *stack) tokenOf(t testing.TB, p approval.Principal) string {
+	t.Helper()
+	key, err := keys.Load(s.Path("keys", "identity.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := identity.Mint(context.Background(), key, p, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// reply is an HTTP answer in full.
+type reply struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// str reads a member of a JSON answer as text.
+func (r reply) str(name string) string {
+	dec := json.NewDecoder(bytes.NewReader(r.Body))
+	dec.UseNumber()
+	var members map[string]any
+	if dec.Decode(&members) != nil || members[name] == nil {
+		return ""
+	}
+	return fmt.Sprint(members[name])
+}
+
+// people of the tests and their roles.
+var roles = map[string]string{
+	"alice": "analyst", "bob": "analyst", "carol": "compliance", "dave": "admin", "eve": "auditor", "victor": "viewer",
+}
+
+// call makes a request as one of the people; "" sends no token.
+func (s *stack) call(t testing.TB, who, method, path, body string, headers ...string) reply {
+	t.Helper()
+	r, err := s.try(t, who, method, path, body, headers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (s *stack) try(t testing.TB, who, method, path, body string, headers ...string) (reply, error) {
+	t.Helper()
+	req, err := http.NewRequest(method, "http://"+s.APIAddress+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who != "" {
+		role := roles[who]
+		if role == "" {
+			role = "analyst"
+		}
+		req.Header.Set("Authorization", "Bearer "+s.token(t, who, role))
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return reply{}, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return reply{res.StatusCode, res.Header, text}, err
+}
+
+// want fails the test unless the answer has the status.
+func want(t testing.TB, r reply, status int) reply {
+	t.Helper()
+	if r.Status != status {
+		t.Fatalf("answered %d, not %d: %s", r.Status, status, r.Body)
+	}
+	return r
+}
+
+// eventually polls for half a minute.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(40 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if holds() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain until %s", what)
+}
+
+var unique atomic.Int64
+
+// export is an export that one test asks for; its desk filter makes it an action
+// of its own.
+type exportCase struct {
+	s    *stack
+	path string
+	id   string
+}
+
+// ask has alice ask for a new export and waits until it is recorded.
+func (s *stack) ask(t *testing.T) exportCase {
+	t.Helper()
+	e := exportCase{s: s, path: fmt.Sprintf("/incidents/export?format=ndjson&desk=T%d", unique.Add(1))}
+	e.id = want(t, s.call(t, "alice", "POST", e.path, ""), http.StatusAccepted).str("approval_request_id")
+	e.untilStatus(t, "pending")
+	return e
+}
+
+func (e exportCase) status(t testing.TB) string {
+	t.Helper()
+	return e.s.call(t, "alice", "GET", "/approval/"+e.id, "").str("status")
+}
+
+func (e exportCase) untilStatus(t *testing.T, wanted string) {
+	t.Helper()
+	eventually(t, "approval "+e.id+" is "+wanted, func() bool { return e.status(t) == wanted })
+}
+
+func (e exportCase) decide(t testing.TB, who, verdict string) reply {
+	t.Helper()
+	return e.s.call(t, who, "POST", "/approval/"+e.id+"/decision", `{"decision":"`+verdict+`","reason":"seen"}`)
+}
+
+func (e exportCase) workflowID(t testing.TB) string {
+	t.Helper()
+	return e.s.call(t, "alice", "GET", "/approval/"+e.id, "").str("workflow_id")
+}
+
+// entries counts the ledger entries of a type about the approval.
+func (e exportCase) entries(t testing.TB, kind string) int {
+	t.Helper()
+	return count(t, e.s, "SELECT count(*) FROM ledger.entry WHERE subject_kind = 'approval' AND subject_id = $1 AND type = $2", e.id, kind)
+}
+
+// sealedOnce waits for the artefact and proves that there is exactly one, by
+// everything that is on record.
+func (e exportCase) sealedOnce(t *testing.T) {
+	t.Helper()
+	var got reply
+	eventually(t, "export of approval "+e.id+" is sealed", func() bool {
+		got = e.s.call(t, "alice", "GET", e.path, "")
+		return got.Status == http.StatusOK
+	})
+	exportID := got.Header.Get("X-Export-Id")
+	for query, wanted := range map[string]int{
+		"SELECT count(*) FROM finobs.export WHERE approval_id = $1::bigint":                                                                             1,
+		"SELECT count(*) FROM finobs.approval_request WHERE approval_id = $1::bigint AND status = 'consumed'":                                          1,
+		"SELECT count(*) FROM ledger.entry WHERE type = 'effect.intended' AND convert_from(leaf, 'UTF8')::jsonb #>> '{details,approval_id}' = $1::text": 1,
+		"SELECT count(*) FROM ledger.entry WHERE type = 'effect.done' AND convert_from(leaf, 'UTF8')::jsonb #>> '{details,approval_id}' = $1::text":     1,
+	} {
+		if n := count(t, e.s, query, e.id); n != wanted {
+			t.Errorf("%s gives %d, want %d", query, n, wanted)
+		}
+	}
+	files, err := filepath.Glob(e.s.Path("artefacts", "*incidents-"+exportID+"-*"))
+	if err != nil || len(files) != 1 {
+		t.Errorf("export %s has files %v, %v", exportID, files, err)
+	}
+	e.audit(t, exportID, got.Body)
+}
+
+// audit has finaudit verify the export from files alone.
+func (e exportCase) audit(t *testing.T, exportID string, content []byte) {
+	t.Helper()
+	dir := t.TempDir()
+	record := want(t, e.s.call(t, "eve", "GET", "/exports/"+exportID+"/record", ""), http.StatusOK)
+	for name, text := range map[string][]byte{"record.json": record.Body, "artefact": content} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command(filepath.Join(bin, "finaudit"), "export", "--record", filepath.Join(dir, "record.json"),
+		"--artefact", filepath.Join(dir, "artefact"), "--key", e.s.Path("keys", "decision.pub")).CombinedOutput()
+	if err != nil {
+		t.Errorf("finaudit: %v\n%s", err, out)
+	}
+}
