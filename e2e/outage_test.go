@@ -1,0 +1,79 @@
+package e2e_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestWorkersStoppedDecisionIsAcceptedAndAppliedLater(t *testing.T) {
+	e := world.ask(t)
+	if err := world.worker.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	answer := want(t, e.decide(t, "bob", "approve"), http.StatusAccepted)
+	if answer.str("recorded") != "false" || answer.str("decision_id") == "" {
+		t.Errorf("got %s", answer.Body)
+	}
+	incident := world.call(t, "alice", "POST", "/incidents", `{"kind":"other","severity":"low","title":"while no worker runs"}`, "Idempotency-Key", "outage-1")
+	want(t, incident, http.StatusAccepted)
+	if err := world.startWorker(""); err != nil {
+		t.Fatal(err)
+	}
+	e.sealedOnce(t)
+	if n := count(t, world, "SELECT count(*) FROM finobs.approval_decision WHERE decision_id = $1::uuid AND outcome = 'counted'", answer.str("decision_id")); n != 1 {
+		t.Errorf("the accepted decision is recorded %d times", n)
+	}
+	eventually(t, "the incident is open", func() bool {
+		return count(t, world, "SELECT count(*) FROM finobs.incident WHERE title = 'while no worker runs'") == 1
+	})
+}
+
+// A second stack beside the first, in a folder of its own; then its Temporal
+// stops.
+func TestTemporalStoppedBesideAnotherStack(t *testing.T) {
+	dir, err := os.MkdirTemp("", "finobs-e2e-second-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	second, err := newStack(filepath.Join(dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.stop()
+	if err := second.start(); err != nil {
+		t.Fatal(err)
+	}
+	e := second.ask(t)
+	if second.APIAddress == world.APIAddress || second.AdminURL == world.AdminURL {
+		t.Errorf("two stacks share %s or %s", second.APIAddress, second.AdminURL)
+	}
+	if err := second.StopTemporal(); err != nil {
+		t.Fatal(err)
+	}
+	before := count(t, second, "SELECT count(*) FROM ledger.entry")
+	for path, body := range map[string]string{
+		"/approval/" + e.id + "/decision": `{"decision":"approve"}`,
+		"/incidents/export?desk=OTHER":    "",
+		"/incidents":                      `{"kind":"other","severity":"low","title":"t"}`,
+		"/approval/":                      `{"kind":"desk.override"}`,
+	} {
+		r := second.call(t, "bob", "POST", path, body)
+		if r.Status != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
+			t.Errorf("POST %s answered %d, Retry-After %q: %s", path, r.Status, r.Header.Get("Retry-After"), r.Body)
+		}
+	}
+	for _, path := range []string{"/approval/", "/approval/" + e.id, "/incidents", "/exports/", "/approval/" + e.id + "/history", "/healthz"} {
+		want(t, second.call(t, "alice", "GET", path, ""), http.StatusOK)
+	}
+	want(t, second.call(t, "", "GET", "/readyz", ""), http.StatusServiceUnavailable)
+	if n := count(t, second, "SELECT count(*) FROM ledger.entry"); n != before {
+		t.Errorf("%d entries were written while Temporal was down", n-before)
+	}
+	want(t, world.call(t, "", "GET", "/readyz", ""), http.StatusOK) // the first stack is undisturbed
+}
