@@ -174,6 +174,7 @@ func (s *Server) await(ctx context.Context, run client.WorkflowRun, result any) 
 	defer cancel()
 	err = run.Get(ctx, result)
 	var failed *temporal.ApplicationError
+	var late *serviceerror.DeadlineExceeded
 	switch {
 	case err == nil:
 		return true, nil
@@ -183,7 +184,7 @@ func (s *Server) await(ctx context.Context, run client.WorkflowRun, result any) 
 			kind = fault.Internal
 		}
 		return false, fault.Wrap(err, kind, failed.Type(), "%s", failed.Message())
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.As(err, &late):
 		return false, nil
 	default:
 		return false, temporalFault(err)

@@ -236,10 +236,10 @@ func want(t testing.TB, r reply, status int) reply {
 	return r
 }
 
-// eventually polls for half a minute.
+// eventually polls for a minute and a half.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if holds() {
 			return
 		}
@@ -304,7 +304,7 @@ func (e exportCase) sealedOnce(t *testing.T) {
 	exportID := got.Header.Get("X-Export-Id")
 	for query, wanted := range map[string]int{
 		"SELECT count(*) FROM finobs.export WHERE approval_id = $1::bigint":                                                                             1,
-		"SELECT count(*) FROM finobs.approval_request WHERE approval_id = $1::bigint AND status = 'consumed'":                                          1,
+		"SELECT count(*) FROM finobs.approval_request WHERE approval_id = $1::bigint AND status = 'consumed'":                                           1,
 		"SELECT count(*) FROM ledger.entry WHERE type = 'effect.intended' AND convert_from(leaf, 'UTF8')::jsonb #>> '{details,approval_id}' = $1::text": 1,
 		"SELECT count(*) FROM ledger.entry WHERE type = 'effect.done' AND convert_from(leaf, 'UTF8')::jsonb #>> '{details,approval_id}' = $1::text":     1,
 	} {

@@ -32,7 +32,7 @@ func failsFile(securities, days int, prefix string) string {
 	return b.String()
 }
 
-func cusip(prefix string, i int) string { return fmt.Sprintf("%-9s", fmt.Sprintf("%s%d", prefix, i))[:9] }
+func cusip(prefix string, i int) string { return fmt.Sprintf("%s%0*d", prefix, 9-len(prefix), i) }
 
 func ingest(t *testing.T, s *stack, role, text, query string) reply {
 	t.Helper()
@@ -107,7 +107,11 @@ func TestALargeFileImportsInSecondsTwiceWithoutChange(t *testing.T) {
 	if !strings.Contains(out, "48215 rows read, 0 bad lines, trailer agrees") || !strings.Contains(out, "48215 balances added") {
 		t.Errorf("the first import says:\n%.2000s", out)
 	}
-	t.Logf("48,215 rows and 9,643 incidents in %s", took)
+	peak := peakMemory(t, world.worker.PID())
+	t.Logf("48,215 rows and 9,643 incidents in %s; the worker's peak memory is %d MiB", took, peak)
+	if peak > 300 {
+		t.Errorf("the worker used %d MiB", peak)
+	}
 	if took > time.Minute {
 		t.Errorf("it took %s", took)
 	}
@@ -118,4 +122,21 @@ func TestALargeFileImportsInSecondsTwiceWithoutChange(t *testing.T) {
 	if n := count(t, world, "SELECT count(*) FROM ledger.entry"); n != entries {
 		t.Errorf("the second import wrote %d entries", n-entries)
 	}
+}
+
+// peakMemory is the largest resident size that a process has had, in MiB; 0 where
+// the system does not tell.
+func peakMemory(t *testing.T, pid int) (mib int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 { //nolint:errcheck // other lines do not match
+			return kib / 1024
+		}
+	}
+	return 0
 }
