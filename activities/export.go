@@ -215,8 +215,9 @@ func (x *Exports) deny(ctx context.Context, in GateRef, why error) error {
 	if fault.KindOf(why).Retryable() {
 		return why
 	}
+	ordinal := strings.Join([]string{strconv.FormatInt(in.ApprovalID, 10), fault.CodeOf(why), fault.MessageOf(why)}, " ")
 	err := x.InTx(ctx, func(tx ExportTx) error {
-		_, err := tx.Append(ctx, stepOf(ctx, in.FirstRun, "effect-denied", strconv.FormatInt(in.ApprovalID, 10)+" "+fault.CodeOf(why)), ledger.Entry{
+		_, err := tx.Append(ctx, stepOf(ctx, in.FirstRun, "effect-denied", ordinal), ledger.Entry{
 			Type: "effect.denied", Actor: ledger.Itself("worker"), Subject: approvalSubject(in.ApprovalID),
 			Action: "export", Outcome: "denied", Reason: fault.MessageOf(why), TraceID: traceID(ctx, ""),
 			Details: canonical.Object{"code": fault.CodeOf(why), "workflow_type": activity.GetInfo(ctx).WorkflowType.Name},

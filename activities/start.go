@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 
 	"finobs/internal/approval"
 	"finobs/internal/attest"
@@ -37,8 +38,9 @@ func refuseStart[T Recorder](ctx context.Context, inTx Transaction[T], firstRun,
 	}
 	info := activity.GetInfo(ctx)
 	sum := sha256.Sum256([]byte(token))
+	ordinal := strings.Join([]string{hex.EncodeToString(sum[:]), fault.CodeOf(why), fault.MessageOf(why)}, " ")
 	err := inTx(ctx, func(tx T) error {
-		_, err := tx.Append(ctx, stepOf(ctx, firstRun, "refuse-start", ""), ledger.Entry{
+		_, err := tx.Append(ctx, stepOf(ctx, firstRun, "refuse-start", ordinal), ledger.Entry{
 			Type: "workflow.refused", Actor: ledger.Itself("worker"),
 			Subject: ledger.Subject{Kind: "workflow", ID: info.WorkflowExecution.ID},
 			Action:  "start", Outcome: "refused", Reason: fault.MessageOf(why), TraceID: traceID(ctx, ""),

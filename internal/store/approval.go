@@ -150,12 +150,13 @@ func (t *Tx) Decisions(ctx context.Context, approvalID int64) ([]approval.Record
 
 // InsertDecision records a decision with its outcome.
 func (t *Tx) InsertDecision(ctx context.Context, d approval.Recorded) error {
+	roles := append([]string{}, d.Reviewer.Roles...) // never null
 	_, err := t.exec(ctx, `
 		INSERT INTO finobs.approval_decision (decision_id, approval_id, verdict, approver_iss, approver_sub, approver_key,
 			approver_roles, reason, token, outcome, outcome_reason, counted_as, trace_id, decided_at, recorded_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::uuid, $13, $14, $15)`,
 		d.ID, d.ApprovalID, d.Verdict, d.Reviewer.Issuer, d.Reviewer.Subject, d.Reviewer.Key(),
-		pq.Array(d.Reviewer.Roles), d.Reason, d.Token, d.Outcome, d.OutcomeReason, d.CountedAs, d.TraceID, d.DecidedAt, d.RecordedAt)
+		pq.Array(roles), d.Reason, d.Token, d.Outcome, d.OutcomeReason, d.CountedAs, d.TraceID, d.DecidedAt, d.RecordedAt)
 	if err != nil {
 		return fmt.Errorf("recording decision %s: %w", d.ID, err)
 	}
