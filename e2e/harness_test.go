@@ -201,16 +201,35 @@ func (s *stack) call(t testing.TB, who, method, path, body string, headers ...st
 
 func (s *stack) try(t testing.TB, who, method, path, body string, headers ...string) (reply, error) {
 	t.Helper()
-	req, err := http.NewRequest(method, "http://"+s.APIAddress+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := ""
 	if who != "" {
 		role := roles[who]
 		if role == "" {
 			role = "analyst"
 		}
-		req.Header.Set("Authorization", "Bearer "+s.token(t, who, role))
+		token = s.token(t, who, role)
+	}
+	return send(t, token, method, "http://"+s.APIAddress+path, body, headers...)
+}
+
+// callURL makes a request with a token to any URL.
+func callURL(t testing.TB, token, method, url, body string) reply {
+	t.Helper()
+	r, err := send(t, token, method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func send(t testing.TB, token, method, url, body string, headers ...string) (reply, error) {
+	t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")

@@ -5,7 +5,6 @@ package export
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"finobs/internal/approval"
@@ -135,12 +134,6 @@ func FromAction(a approval.Action) (Spec, error) {
 // one content only: two attempts never write to one file.
 func FileName(exportID int64, dataset string, f Format, contentSHA256 string) string {
 	return fmt.Sprintf("%s-%d-%s.%s", dataset, exportID, contentSHA256, f)
-}
-
-// IsTemporary reports whether name is that of a file which an unfinished attempt
-// at the export left behind.
-func IsTemporary(exportID int64, name string) bool {
-	return strings.HasPrefix(name, fmt.Sprintf(".export-%d-", exportID))
 }
 
 // Status is where an export stands.
