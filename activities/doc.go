@@ -38,19 +38,19 @@ type Transaction[T any] func(ctx context.Context, fn func(T) error) error
 func stepOf(ctx context.Context, firstRun, step, ordinal string) ledger.Step {
 	info := activity.GetInfo(ctx)
 	return ledger.Step{
-		Workflow: ledger.Workflow{Namespace: info.WorkflowNamespace, ID: info.WorkflowExecution.ID, FirstRun: firstRun},
+		Workflow: ledger.Workflow{Namespace: info.Namespace, ID: info.WorkflowExecution.ID, FirstRun: firstRun},
 		Step:     step,
 		Ordinal:  ordinal,
 	}
 }
 
-// traceID is the trace of the call that led to this activity, or the given one
-// when no trace reached it.
-func traceID(ctx context.Context, otherwise string) string {
+// traceID is the trace of the call that led to this activity; "" when no trace
+// reached it.
+func traceID(ctx context.Context) string {
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		return sc.TraceID().String()
 	}
-	return otherwise
+	return ""
 }
 
 // beatInterval is several times within the heartbeat timeout of package

@@ -219,7 +219,7 @@ func (x *Exports) deny(ctx context.Context, in GateRef, why error) error {
 	err := x.InTx(ctx, func(tx ExportTx) error {
 		_, err := tx.Append(ctx, stepOf(ctx, in.FirstRun, "effect-denied", ordinal), ledger.Entry{
 			Type: "effect.denied", Actor: ledger.Itself("worker"), Subject: approvalSubject(in.ApprovalID),
-			Action: "export", Outcome: "denied", Reason: fault.MessageOf(why), TraceID: traceID(ctx, ""),
+			Action: "export", Outcome: "denied", Reason: fault.MessageOf(why), TraceID: traceID(ctx),
 			Details: canonical.Object{"code": fault.CodeOf(why), "workflow_type": activity.GetInfo(ctx).WorkflowType.Name},
 		})
 		return err
@@ -259,7 +259,7 @@ func (x *Exports) ConfirmExport(ctx context.Context, in ConfirmInput) (ExportDon
 		_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, "activity-contradicted", ordinal), ledger.Entry{
 			Type: "activity.contradicted", Actor: ledger.Itself("worker"), Subject: approvalSubject(in.ApprovalID),
 			Action: "export", Outcome: "refused", Reason: "the activity was completed with a result that the record does not bear out",
-			TraceID: traceID(ctx, ""),
+			TraceID: traceID(ctx),
 			Details: canonical.Object{
 				"claimed_export_id": strconv.FormatInt(in.Claimed.ExportID, 10),
 				"claimed_sha256":    cut(in.Claimed.ContentSHA256, 64), "recorded_sha256": out.ContentSHA256,

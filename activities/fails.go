@@ -218,7 +218,7 @@ func (x *Fails) DetectFails(ctx context.Context, in DetectInput) (Detected, erro
 
 func detectOne(ctx context.Context, tx FailsTx, in DetectInput, s desk.FailedSecurity, opened, updated *int) error {
 	i := failIncident(in, s)
-	i.TraceID = traceID(ctx, "")
+	i.TraceID = traceID(ctx)
 	id, isNew, err := tx.OpenIncident(ctx, i)
 	if err != nil {
 		return err

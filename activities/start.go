@@ -43,7 +43,7 @@ func refuseStart[T Recorder](ctx context.Context, inTx Transaction[T], firstRun,
 		_, err := tx.Append(ctx, stepOf(ctx, firstRun, "refuse-start", ordinal), ledger.Entry{
 			Type: "workflow.refused", Actor: ledger.Itself("worker"),
 			Subject: ledger.Subject{Kind: "workflow", ID: info.WorkflowExecution.ID},
-			Action:  "start", Outcome: "refused", Reason: fault.MessageOf(why), TraceID: traceID(ctx, ""),
+			Action:  "start", Outcome: "refused", Reason: fault.MessageOf(why), TraceID: traceID(ctx),
 			Details: canonical.Object{
 				"workflow_type": info.WorkflowType.Name, "code": fault.CodeOf(why), "command_sha256": hex.EncodeToString(sum[:]),
 			},

@@ -15,9 +15,6 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 )
 
-// maxReason bounds the reason of a request or a decision, in bytes.
-const maxReason = 2000
-
 // personView is a person in answers.
 type personView struct {
 	Issuer  string `json:"iss"`

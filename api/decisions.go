@@ -166,6 +166,7 @@ func (s *Server) outcome(ctx context.Context, d approval.Recorded, v approval.Ve
 	switch d.Outcome {
 	case approval.Counted:
 		return &decidedOutput{http.StatusOK, decidedView{d.ID, r.ID, string(v), true, r.Status, "the decision is recorded"}}, nil
+	case approval.Refused: // said below
 	case approval.Repeated:
 		first, found, err := s.Reader.Decision(ctx, d.CountedAs)
 		if err != nil {

@@ -157,7 +157,7 @@ func (d *demo) forgeStart(ctx context.Context) (string, error) {
 	err = run.Get(ctx, nil)
 	var refused *temporal.ApplicationError
 	if !errors.As(err, &refused) || refused.Type() != "start-not-signed" {
-		return "", fmt.Errorf("the forged start ended with %v", err)
+		return "", fmt.Errorf("the forged start ended otherwise: %w", err)
 	}
 	return "refused: " + refused.Message(), nil
 }
@@ -258,7 +258,7 @@ func (d *demo) tamper(ctx context.Context) (string, error) {
 	out, err := d.verify(ctx)
 	var ended *exec.ExitError
 	if !errors.As(err, &ended) || ended.ExitCode() != 2 {
-		return "", fmt.Errorf("the changed file was not found out: %v %s", err, out)
+		return "", fmt.Errorf("the changed file was not found out: %w; %s", err, out)
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	return "exit code 2: " + lines[len(lines)-1], os.WriteFile(d.artefact, text, 0o600)

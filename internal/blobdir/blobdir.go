@@ -91,7 +91,7 @@ func (p *Pending) Publish(name string) error {
 
 // Discard drops the file; after Publish it does nothing.
 func (p *Pending) Discard() {
-	p.file.Close()            //nolint:errcheck // the file is dropped
+	p.file.Close()
 	p.dir.root.Remove(p.name) //nolint:errcheck // RemoveTemporary comes by again
 }
 

@@ -14,7 +14,7 @@ import (
 // not applied: fails files do not say how many are.
 const (
 	ThresholdShares int64 = 10_000
-	ThresholdDays         = 5
+	ThresholdDays   int   = 5
 )
 
 const (

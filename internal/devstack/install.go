@@ -46,7 +46,7 @@ func findPostgres(ctx context.Context) string {
 		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin",
 		"/usr/bin", "/usr/local/pgsql/bin",
 	} {
-		found, _ := filepath.Glob(pattern) //nolint:errcheck // the patterns are constant and well-formed
+		found, _ := filepath.Glob(pattern) // the patterns are constant and well-formed
 		folders = append(folders, found...)
 	}
 	best, newest := "", minPostgres-1

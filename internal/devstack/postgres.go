@@ -65,7 +65,7 @@ func StartPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 	if !c.Durable {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}
-	cmd := exec.Command(filepath.Join(c.Bin, "postgres"), args...)
+	cmd := exec.Command(filepath.Join(c.Bin, "postgres"), args...) //nolint:noctx // Stop ends it, in order
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as}
 	proc, err := start("Postgres", cmd, c.Log, syscall.SIGINT)
@@ -186,20 +186,23 @@ func handOver(password string, as *syscall.Credential) (string, error) {
 // or has to be told.
 func endOrphan(data string) error {
 	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return nil // no server, or none that ran
+		return fmt.Errorf("looking for another Postgres: %w", err)
 	}
 	lines := strings.Split(string(text), "\n")
-	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
-	if err != nil || len(lines) < 2 || lines[1] != data {
-		return nil
+	pid, notNumber := strconv.Atoi(strings.TrimSpace(lines[0]))
+	if notNumber != nil || len(lines) < 2 || lines[1] != data {
+		return nil //nolint:nilerr // not a file of a server of this folder; Postgres will say more
 	}
 	for deadline := time.Now().Add(stopTimeout); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if !isPostgres(pid) {
 			return nil
 		}
-		if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
-			return nil
+		if err := syscall.Kill(pid, syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("stopping another Postgres (process %d): %w", pid, err)
 		}
 	}
 	return fmt.Errorf("another Postgres (process %d) still uses %s; stop it first", pid, data)
@@ -207,7 +210,7 @@ func endOrphan(data string) error {
 
 // isPostgres keeps a reused process id from being mistaken for a server.
 func isPostgres(pid int) bool {
-	out, err := exec.Command("ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
+	out, err := exec.CommandContext(context.Background(), "ps", "-o", "comm=", "-p", strconv.Itoa(pid)).Output()
 	return err == nil && strings.Contains(string(out), "postgres")
 }
 

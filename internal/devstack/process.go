@@ -62,7 +62,7 @@ func start(name string, cmd *exec.Cmd, logPath string, onDeath syscall.Signal) (
 
 // failure describes a server that ended by itself.
 func (p *Process) failure() error {
-	return fmt.Errorf("%s ended (%v); the end of %s says:\n%s", p.name, p.err, p.log, lastLines(p.log))
+	return fmt.Errorf("%s ended (%w); the end of %s says:\n%s", p.name, p.err, p.log, lastLines(p.log))
 }
 
 // PID is the process id.

@@ -298,7 +298,7 @@ func (s *Stack) Settings() map[string]string { return s.settings }
 // environment variables on top. Its output goes to logs/NAME.log. The caller
 // stops it before the stack.
 func (s *Stack) Launch(name string, more []string, program string, args ...string) (*Process, error) {
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(program, args...) //nolint:noctx // the caller ends it
 	cmd.Env = os.Environ()
 	for setting, value := range s.settings {
 		cmd.Env = append(cmd.Env, setting+"="+value)

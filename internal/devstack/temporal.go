@@ -43,6 +43,7 @@ func StartTemporal(ctx context.Context, c TemporalConfig) (*Temporal, error) {
 	if err != nil {
 		return nil, err
 	}
+	//nolint:noctx // Stop ends it, in order
 	cmd := exec.Command(c.Bin, "server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(c.Port),
 		"--ui-port", strconv.Itoa(c.UIPort), "--http-port", strconv.Itoa(httpPort), "--metrics-port", strconv.Itoa(metricsPort),
 		"--db-filename", c.DBFile, "--namespace", c.Namespace, "--log-level", "warn",

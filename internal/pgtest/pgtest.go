@@ -143,7 +143,7 @@ func Exec(t testing.TB, databaseURL, statement string, args ...any) error {
 		t.Fatalf("pgtest: %v", err)
 	}
 	defer db.Close()
-	_, err = db.Exec(statement, args...)
+	_, err = db.ExecContext(context.Background(), statement, args...)
 	return err
 }
 
@@ -156,7 +156,7 @@ func Value(t testing.TB, databaseURL, query string, args ...any) string {
 	}
 	defer db.Close()
 	var v sql.NullString
-	if err := db.QueryRow(query, args...).Scan(&v); err != nil {
+	if err := db.QueryRowContext(context.Background(), query, args...).Scan(&v); err != nil {
 		t.Fatalf("pgtest: %s: %v", query, err)
 	}
 	return v.String

@@ -34,6 +34,9 @@ func relations(t *testing.T, url string) []string {
 		}
 		names = append(names, name)
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	if len(names) < 12 {
 		t.Fatalf("only %d relations found: %v", len(names), names)
 	}

@@ -174,7 +174,7 @@ func (w *Writer) StreamIncidents(ctx context.Context, filters map[string]string,
 	if err != nil {
 		return "", at, fmt.Errorf("beginning snapshot: %w", classify(err))
 	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
+	defer tx.Rollback() // nothing was written
 	if err := tx.QueryRowxContext(ctx, "SELECT pg_current_snapshot()::text, clock_timestamp()").Scan(&snapshot, &at); err != nil {
 		return "", at, fmt.Errorf("taking snapshot: %w", classify(err))
 	}

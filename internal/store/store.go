@@ -64,7 +64,7 @@ func (d *db) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
 		return nil, classify(err)
 	}
 	if first, raced := d.prepared.LoadOrStore(query, s); raced {
-		s.Close()
+		s.Close() //nolint:sqlclosecheck // another call prepared it first
 		return first.(*sqlx.Stmt), nil
 	}
 	return s, nil

@@ -42,7 +42,7 @@ func (w *Writer) inTx(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("beginning transaction: %w", classify(err))
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it says so; before one the first error matters
+	defer tx.Rollback() // after a commit it says so; before one the first error matters
 	t := &Tx{db: w.db, tx: tx}
 	if err := t.get(ctx, &t.now, "SELECT clock_timestamp()"); err != nil {
 		return fmt.Errorf("reading the database's clock: %w", err)
