@@ -2,15 +2,70 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
+TOOLS := $(CURDIR)/.finobs/bin
+LINT := $(TOOLS)/golangci-lint-v2.13.2
+WORKFLOWCHECK := $(TOOLS)/workflowcheck-v0.6.0
+# The race detector needs a C compiler.
+RACE := $(shell command -v gcc >/dev/null && echo -race)
+
 .PHONY: help
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: check
-check: ## format and vet
-	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on the files above" >&2; exit 1; }
-	go vet ./...
+.PHONY: build
+build: ## build finobs and finaudit into bin/
+	go build -o bin/ ./cmd/...
+
+.PHONY: setup
+setup: ## install or build Postgres and Temporal where they are missing
+	go run ./cmd/finobs setup
+
+.PHONY: demo
+demo: build ## tell the whole story on real input; DEMO_EXIT=1 ends it, otherwise the stack stays up
+	./bin/finobs demo
+
+.PHONY: dev
+dev: build ## run everything on this machine, with its state in .finobs/
+	./bin/finobs dev
 
 .PHONY: test
-test: ## run all tests
-	go test -race ./...
+test: setup ## set up and run all tests
+	go test $(RACE) -timeout 20m ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz the reader of fails files for a minute
+	go test -run '^$$' -fuzz FuzzReadFails -fuzztime 1m ./internal/intake
+
+.PHONY: histories
+histories: setup ## save histories of real executions for the replay test
+	FINOBS_SAVE_HISTORIES=$(CURDIR)/workflows/testdata/histories go test -count=1 -run TestSaveHistories ./e2e
+
+.PHONY: check
+check: lint determinism ## format, vet, lint, module file, determinism of the workflows
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on the files above" >&2; exit 1; }
+	go vet ./...
+	go mod tidy -diff
+
+.PHONY: lint
+lint: $(LINT) ## lint, strictly: .golangci.yml
+	$(LINT) run ./...
+
+.PHONY: determinism
+determinism: $(WORKFLOWCHECK) ## look for what would break a replay
+	$(WORKFLOWCHECK) ./workflows/...
+
+.PHONY: vulnerable
+vulnerable: ## look for known vulnerabilities (needs the public database)
+	go run golang.org/x/vuln/cmd/govulncheck@v1.1.4 ./...
+
+.PHONY: clean
+clean: ## remove what was built; state in .finobs/ stays, see finobs dev --reset
+	rm -rf bin
+
+$(LINT):
+	GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.2
+	mv $(TOOLS)/golangci-lint $@
+
+$(WORKFLOWCHECK):
+	GOBIN=$(TOOLS) go install go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+	mv $(TOOLS)/workflowcheck $@

@@ -35,7 +35,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	root.AddCommand(devCommand(), demoCommand(), apiCommand(), workerCommand(), migrateCommand(), tokenCommand(), importCommand())
+	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), migrateCommand(), tokenCommand(), importCommand())
 	return root
 }
 
