@@ -158,13 +158,21 @@ func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*bo
 	if err != nil {
 		return nil, err
 	}
+	ids := make([]int64, 0, len(list))
+	for _, r := range list {
+		ids = append(ids, r.ID)
+	}
+	decisions, err := s.Reader.Decisions(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	byApproval := map[int64][]approval.Recorded{}
+	for _, d := range decisions {
+		byApproval[d.ApprovalID] = append(byApproval[d.ApprovalID], d)
+	}
 	out := approvalPage{Items: []approvalView{}}
 	for _, r := range list {
-		decisions, err := s.Reader.Decisions(ctx, r.ID)
-		if err != nil {
-			return nil, err
-		}
-		v, err := viewApproval(ctx, r, decisions)
+		v, err := viewApproval(ctx, r, byApproval[r.ID])
 		if err != nil {
 			return nil, err
 		}

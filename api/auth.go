@@ -69,12 +69,12 @@ const devUserHeader = "X-Dev-User"
 // guard authenticates the caller and checks the permission of the matched route.
 // A route without an entry in the table is denied, whoever asks.
 func (s *Server) guard(c *gin.Context) {
+	if c.FullPath() == "" {
+		return // nothing is mounted here; noRoute or noMethod answers
+	}
 	route := c.Request.Method + " " + c.FullPath()
 	wanted, listed := s.permissions[route]
 	switch {
-	case c.FullPath() == "":
-		abort(c, fault.New(fault.NotFound, "no-such-route", "there is no %s %s", c.Request.Method, c.Request.URL.Path))
-		return
 	case !listed:
 		s.deny(c, "authorize", fault.New(fault.Forbidden, "route-not-listed", "%s has no entry in the permission table", route))
 		return
@@ -114,6 +114,15 @@ func devPrincipal(name string) approval.Principal {
 	return approval.Principal{
 		Person: approval.Person{Issuer: "finobs-dev-insecure", Subject: name}, Kind: approval.Human, Roles: []string{"admin"},
 	}
+}
+
+func noRoute(c *gin.Context) {
+	abort(c, fault.New(fault.NotFound, "no-such-route", "there is no route %s; /docs/ lists them", c.Request.URL.Path))
+}
+
+func noMethod(c *gin.Context) {
+	abort(c, newProblem(c.Request.Context(), http.StatusMethodNotAllowed, "method-not-allowed",
+		c.Request.URL.Path+" does not answer "+c.Request.Method+"; the header Allow lists what it answers"))
 }
 
 // deny refuses a request and records that.

@@ -64,10 +64,11 @@ func New(d Deps) (*Server, error) {
 	s := &Server{Deps: d, permissions: map[string]Permission{}, denials: newDenials(d.Reader), log: slog.Default()}
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
-	engine.HandleMethodNotAllowed = false
+	engine.HandleMethodNotAllowed = true
 	engine.ContextWithFallback = true
 	engine.Use(otelgin.Middleware("finobs-api"), identify, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, strictJSON)
-	engine.NoRoute(s.guard)
+	engine.NoRoute(noRoute)
+	engine.NoMethod(noMethod)
 	if err := s.register(engine); err != nil {
 		return nil, err
 	}

@@ -96,6 +96,16 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+func TestMethodsThatARouteDoesNotAnswer(t *testing.T) {
+	for _, method := range []string{"DELETE", "PUT", "PATCH"} {
+		r := want(t, world.call(t, "dave", method, "/exports/1", ""), http.StatusMethodNotAllowed)
+		isProblem(t, method, r)
+		if r.Header.Get("Allow") != "GET" {
+			t.Errorf("%s: Allow is %q", method, r.Header.Get("Allow"))
+		}
+	}
+}
+
 func TestPagingVisitsEveryRowOnce(t *testing.T) {
 	for i := range 7 {
 		want(t, world.call(t, "alice", "POST", "/incidents", fmt.Sprintf(`{"kind":"system_outage","severity":"critical","title":"page %d"}`, i)), http.StatusCreated)

@@ -9,6 +9,8 @@ import (
 
 	"finobs/internal/approval"
 	"finobs/internal/fault"
+
+	"github.com/lib/pq"
 )
 
 // Now is the database's time.
@@ -93,13 +95,14 @@ func (r *Reader) Approvals(ctx context.Context, f ApprovalFilter, p Page) ([]app
 	return out, nil
 }
 
-// Decisions lists what was decided on a request, in the order of recording.
-func (r *Reader) Decisions(ctx context.Context, approvalID int64) ([]approval.Recorded, error) {
+// Decisions lists what was decided on the given requests, in the order of
+// recording.
+func (r *Reader) Decisions(ctx context.Context, approvalIDs ...int64) ([]approval.Recorded, error) {
 	var rows []decisionRow
 	err := r.db.SelectContext(ctx, &rows, `SELECT `+decisionColumns+`
-		FROM api.approval_decision WHERE approval_id = $1 ORDER BY seq`, approvalID)
+		FROM api.approval_decision WHERE approval_id = ANY ($1) ORDER BY seq`, pq.Array(approvalIDs))
 	if err != nil {
-		return nil, fmt.Errorf("reading decisions on approval %d: %w", approvalID, classify(err))
+		return nil, fmt.Errorf("reading decisions: %w", classify(err))
 	}
 	return domains(rows), nil
 }

@@ -1,0 +1,117 @@
+package e2e_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+var script = regexp.MustCompile("(?s)<!-- run by e2e/docs_test.go -->\n```sh\n(.*?)```")
+
+// The commands of the README do what it says, in a folder like a fresh clone's.
+func TestCommandsOfTheReadme(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := script.FindSubmatch(text)
+	if found == nil {
+		t.Fatal("the README has no commands to run")
+	}
+	dir := t.TempDir()
+	samples, err := filepath.Abs("../samples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{"bin": bin, "samples": samples, ".finobs": world.Dir} {
+		if err := os.Symlink(target, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c", string(found[1]))
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "API=http://"+world.APIAddress)
+	for name, role := range roles {
+		cmd.Env = append(cmd.Env, name+"="+world.token(t, name, role))
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, wanted := range []string{"688 rows read", `"status":"pending"`, `"verdict":"approve"`, "ok  artefact"} {
+		if !strings.Contains(string(out), wanted) {
+			t.Errorf("the output lacks %q:\n%s", wanted, out)
+		}
+	}
+}
+
+func TestFilesThatTheDocsNameAreThere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)\)`)
+	files, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, "../README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s names %s: %v", file, m[1], err)
+			}
+		}
+	}
+}
+
+func TestSettingsAreDocumented(t *testing.T) {
+	source, err := os.ReadFile("../internal/config/config.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`env:"([A-Z_]+)`).FindAllStringSubmatch(string(source), -1)
+	if len(names) < 10 {
+		t.Fatalf("only %d settings found", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(string(docs), "`"+name[1]+"`") {
+			t.Errorf("docs/configuration.md lacks %s", name[1])
+		}
+	}
+}
+
+func TestComposeFilePinsItsImagesAndStaysLocal(t *testing.T) {
+	text, err := os.ReadFile("../docker-compose.temporal.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Services map[string]struct {
+			Image     string
+			Ports     []string
+			DependsOn any `yaml:"depends_on"`
+		}
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil || len(file.Services) != 3 {
+		t.Fatalf("%d services, %v", len(file.Services), err)
+	}
+	for name, s := range file.Services {
+		if !regexp.MustCompile(`:\d+\.\d+`).MatchString(s.Image) {
+			t.Errorf("%s: image %s is not pinned", name, s.Image)
+		}
+		for _, port := range s.Ports {
+			if !strings.HasPrefix(port, "127.0.0.1:") {
+				t.Errorf("%s: port %s is open to others", name, port)
+			}
+		}
+	}
+}
