@@ -23,6 +23,7 @@ type ApprovalTx interface {
 	Now() time.Time
 	InsertRequest(ctx context.Context, r approval.Request) error
 	LockRequest(ctx context.Context, id int64) (approval.Request, error)
+	LapsedRequests(ctx context.Context, actionDigest string) ([]approval.Request, error)
 	Decisions(ctx context.Context, approvalID int64) ([]approval.Recorded, error)
 	InsertDecision(ctx context.Context, d approval.Recorded) error
 	CloseRequest(ctx context.Context, id int64, to approval.Status, reason string, useBy *time.Time) error
@@ -114,6 +115,9 @@ func (a *Approvals) request(ctx context.Context, in OpenRequestInput) (approval.
 }
 
 func (a *Approvals) insertRequest(ctx context.Context, tx ApprovalTx, in OpenRequestInput, r approval.Request, p *approval.Policy, out *GateStatus) error {
+	if err := expireLapsed(ctx, tx, in, r.ActionDigest); err != nil {
+		return err
+	}
 	r.CreatedAt = tx.Now()
 	r.ExpiresAt = tx.Now().Add(p.Expires)
 	if err := tx.InsertRequest(ctx, r); err != nil {
@@ -205,13 +209,7 @@ func (a *Approvals) closePending(ctx context.Context, in GateRef, to approval.St
 				return err
 			}
 			r.Status = to
-			_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, "close-request", strconv.FormatInt(r.ID, 10)), ledger.Entry{
-				Type: "approval." + string(to), Actor: ledger.Itself("worker"), Subject: approvalSubject(r.ID),
-				Action: "close", Outcome: string(to), Reason: reason, Desk: r.Desk,
-				RequestID: r.RequestID, TraceID: r.TraceID, Simulation: r.Simulation,
-				Details: canonical.Object{"action_digest": r.ActionDigest},
-			})
-			if err != nil {
+			if err := appendClosed(ctx, tx, in.FirstRun, r, reason); err != nil {
 				return err
 			}
 		}
@@ -220,6 +218,36 @@ func (a *Approvals) closePending(ctx context.Context, in GateRef, to approval.St
 	})
 	failpoint.Hit("gate.after-close")
 	return out, temporalError(err)
+}
+
+// expireLapsed makes room for a new request over an action: an earlier one that
+// can no longer be used must not stand in its way for ever.
+func expireLapsed(ctx context.Context, tx ApprovalTx, in OpenRequestInput, actionDigest string) error {
+	lapsed, err := tx.LapsedRequests(ctx, actionDigest)
+	if err != nil {
+		return err
+	}
+	for _, r := range lapsed {
+		const reason = "nobody decided on it, or used it, in time"
+		if err := tx.CloseRequest(ctx, r.ID, approval.Expired, reason, nil); err != nil {
+			return err
+		}
+		r.Status = approval.Expired
+		if err := appendClosed(ctx, tx, in.FirstRun, r, reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func appendClosed(ctx context.Context, tx ApprovalTx, firstRun string, r approval.Request, reason string) error {
+	_, err := tx.Append(ctx, stepOf(ctx, firstRun, "close-request", strconv.FormatInt(r.ID, 10)), ledger.Entry{
+		Type: "approval." + string(r.Status), Actor: ledger.Itself("worker"), Subject: approvalSubject(r.ID),
+		Action: "close", Outcome: string(r.Status), Reason: reason, Desk: r.Desk,
+		RequestID: r.RequestID, TraceID: r.TraceID, Simulation: r.Simulation,
+		Details: canonical.Object{"action_digest": r.ActionDigest},
+	})
+	return err
 }
 
 func approvalSubject(id int64) ledger.Subject {

@@ -189,6 +189,41 @@ func TestExpireAndCancelAreOnRecord(t *testing.T) {
 	}
 }
 
+// An approval that nobody used, and a request whose workflow is gone, do not stand
+// in the way of a new request over the same action.
+func TestLapsedRequestsMakeRoom(t *testing.T) {
+	for name, lapse := range map[string]string{
+		"approved, not used":   "UPDATE finobs.approval_request SET use_by = clock_timestamp() - interval '1 second'",
+		"pending, not decided": "UPDATE finobs.approval_request SET created_at = created_at - interval '25 hours', expires_at = clock_timestamp()",
+	} {
+		d := newDesk(t)
+		var r request
+		if strings.HasPrefix(name, "approved") {
+			r = d.approved(t)
+		} else {
+			r = d.open(t)
+		}
+		again := d.prepare(t, "csv", policies.Desk)
+		if _, err := run[activities.GateStatus](t, d.approvals.OpenRequest, again.in); code(err) != "approval-open" {
+			t.Errorf("%s: while it can be used: %v", name, err)
+		}
+		d.exec(t, lapse)
+		again = d.prepare(t, "csv", policies.Desk)
+		if again.digest != r.digest {
+			t.Fatal("the two requests are over different actions")
+		}
+		if got, err := run[activities.GateStatus](t, d.approvals.OpenRequest, again.in); err != nil || got.Status != approval.Pending {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if got := d.count(t, "SELECT string_agg(status, ' ' ORDER BY approval_id) FROM finobs.approval_request"); got != "expired pending" {
+			t.Errorf("%s: statuses are %s", name, got)
+		}
+		if n := d.count(t, "SELECT count(*) FROM ledger.entry WHERE type = 'approval.expired'"); n != "1" {
+			t.Errorf("%s: %s entries approval.expired", name, n)
+		}
+	}
+}
+
 func TestEveryEntryIsCanonicalAndHasItsDigest(t *testing.T) {
 	d := newDesk(t)
 	d.approved(t)

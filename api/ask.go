@@ -71,7 +71,7 @@ func (s *Server) ask(ctx context.Context, a approval.Action, workflowType, reaso
 func answers(r approval.Request, now time.Time, window time.Duration, renew bool) bool {
 	switch r.Status {
 	case approval.Pending:
-		return true
+		return now.Before(r.ExpiresAt) // past it, a workflow that still runs answers
 	case approval.Approved:
 		return r.UseBy == nil || now.Before(*r.UseBy)
 	default:
@@ -128,8 +128,12 @@ func (s *Server) approvalOf(ctx context.Context, workflowID string) (int64, erro
 	}
 	memo := described.GetWorkflowExecutionInfo().GetMemo().GetFields()[workflows.MemoApprovalID]
 	var id int64
-	if err := converter.GetDefaultDataConverter().FromPayload(memo, &id); err != nil {
-		return 0, fmt.Errorf("reading memo of workflow %s: %w", workflowID, err)
+	if memo != nil {
+		err = converter.GetDefaultDataConverter().FromPayload(memo, &id)
+	}
+	if err != nil || id == 0 {
+		return 0, fault.Wrap(err, fault.Conflict, "workflow-not-ours",
+			"workflow %s runs, but finobs did not start it; terminate it in the Temporal Web UI and ask again", workflowID)
 	}
 	return id, nil
 }

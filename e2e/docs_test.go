@@ -1,12 +1,15 @@
 package e2e_test
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"finobs/internal/approval"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -86,6 +89,20 @@ func TestSettingsAreDocumented(t *testing.T) {
 		if !strings.Contains(string(docs), "`"+name[1]+"`") {
 			t.Errorf("docs/configuration.md lacks %s", name[1])
 		}
+	}
+}
+
+func TestThePolicyOfTheDocsLoads(t *testing.T) {
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(text)
+	if example == nil {
+		t.Fatal("the docs have no example")
+	}
+	if _, err := approval.LoadPolicies(bytes.NewReader(example[1])); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -23,7 +23,7 @@ const (
 	closeOutDays = 13
 	// highExposureUSD is the market value from which a streak is of high severity.
 	highExposureUSD = 10_000_000
-	maxSymbol       = 20 // bytes of it in a title
+	maxSymbol       = 20 // bytes of it, and of the CUSIP, in a title
 )
 
 // Day is a security's balance at one settlement date.
@@ -84,20 +84,20 @@ func (f FailedSecurity) Describe() string {
 	return fmt.Sprintf("%s (%s) had at least %s shares undelivered on each of %d consecutive settlement days, %s to %s. "+
 		"The peak was %s shares; the last balance is %s, %s. Balances accumulate: they are not the new fails of a day. "+
 		"Share test of Regulation SHO Rule 203(c)(6); the rule's second test, 0.5 %% of shares outstanding, is not applied because the file lacks that number.",
-		f.name(), f.Description, grouped(ThresholdShares), s.Days, s.First.Format(time.DateOnly), s.Last.Format(time.DateOnly),
+		f.name(), strings.ToValidUTF8(f.Description, ""), grouped(ThresholdShares), s.Days, s.First.Format(time.DateOnly), s.Last.Format(time.DateOnly),
 		grouped(s.PeakShares), grouped(s.LastShares), exposure)
 }
 
 func (f FailedSecurity) name() string {
-	symbol := f.Symbol
-	if len(symbol) > maxSymbol {
-		symbol = strings.ToValidUTF8(symbol[:maxSymbol], "")
-	}
+	symbol, cusip := cut(f.Symbol, maxSymbol), cut(f.CUSIP, maxSymbol)
 	if symbol == "" {
-		return "CUSIP " + f.CUSIP
+		return "CUSIP " + cusip
 	}
-	return symbol + " (CUSIP " + f.CUSIP + ")"
+	return symbol + " (CUSIP " + cusip + ")"
 }
+
+// cut returns the valid UTF-8 in the first n bytes of s.
+func cut(s string, n int) string { return strings.ToValidUTF8(s[:min(n, len(s))], "") }
 
 // grouped writes n with thousands separators.
 func grouped(n int64) string {

@@ -9,7 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// A title is stored in a column of 200 bytes of valid UTF-8, whatever was loaded.
+// Titles and descriptions are stored and sent, so they must be valid UTF-8 whatever
+// the file said.
 func TestTitleIsAlwaysValidAndShort(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.Custom(func(t *rapid.T) string { return string(rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "bytes")) })

@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"finobs/internal/fault"
 
@@ -90,6 +93,7 @@ func ReadFails(r io.Reader, yield func(Fail) error) (Report, error) {
 			return f.report, fmt.Errorf("reading line %d: %w", f.report.Lines+1, err)
 		}
 		if tooLong {
+			f.records++
 			f.bad(LineError{Problem: fmt.Sprintf("the line is over %d bytes", maxLine)}, line)
 			continue
 		}
@@ -105,6 +109,8 @@ type failsReader struct {
 	in     *bufio.Reader
 	yield  func(Fail) error
 	report Report
+	// records counts the data lines, bad ones too; a bad trailer line is none.
+	records int64
 }
 
 // next returns the next line without its end. Of a line that is too long it
@@ -160,13 +166,19 @@ func (f *failsReader) take(line []byte) error {
 	case strings.HasPrefix(text, trailerShares):
 		f.trailer(line, &f.report.TrailerShares, strings.TrimPrefix(text, trailerShares))
 		return nil
-	case f.report.TrailerRecords != nil || f.report.TrailerShares != nil:
+	}
+	f.records++
+	if f.report.TrailerRecords != nil || f.report.TrailerShares != nil {
 		f.bad(LineError{Problem: "data after the trailer; are two files joined? import them one by one"}, line)
 		return nil
 	}
 	fail, problem := parseFail(line)
 	if problem != nil {
 		f.bad(*problem, line)
+		return nil
+	}
+	if fail.Quantity > math.MaxInt64-f.report.TotalShares {
+		f.bad(LineError{Column: "QUANTITY (FAILS)", Problem: "with this line the file's shares add up to more than a 64-bit number holds; correct the quantity"}, line)
 		return nil
 	}
 	fail.Line = f.report.Lines
@@ -200,13 +212,17 @@ func (f *failsReader) judgeTrailer() {
 		return
 	}
 	r.TrailerStatus = TrailerAgrees
-	if records := int64(r.Rows + r.BadLines); *r.TrailerRecords != records {
+	if *r.TrailerRecords != f.records {
 		r.TrailerStatus = TrailerDisagrees
-		f.warn(LineError{Problem: fmt.Sprintf("the trailer says %d records, the file has %d", *r.TrailerRecords, records)})
+		f.warn(LineError{Problem: fmt.Sprintf("the trailer says %d records, the file has %d", *r.TrailerRecords, f.records)})
 	}
 	if *r.TrailerShares != r.TotalShares {
 		r.TrailerStatus = TrailerDisagrees
-		f.warn(LineError{Problem: fmt.Sprintf("the trailer says %d shares, the good lines add up to %d", *r.TrailerShares, r.TotalShares)})
+		problem := fmt.Sprintf("the trailer says %d shares, the good lines add up to %d", *r.TrailerShares, r.TotalShares)
+		if bad := f.records - int64(r.Rows); bad > 0 {
+			problem += fmt.Sprintf("; bad lines, whose shares are not in the sum: %d", bad)
+		}
+		f.warn(LineError{Problem: problem})
 	}
 }
 
@@ -228,15 +244,20 @@ func (f *failsReader) warn(e LineError) {
 	f.report.Warnings = append(f.report.Warnings, e)
 }
 
-// printable makes the beginning of a line safe to show.
+// printable makes the beginning of a line or field safe to show: at most maxText
+// bytes of valid UTF-8 without control characters.
 func printable(line []byte) string {
-	if len(line) > maxText {
-		line = line[:maxText]
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '\uFFFD'
+	var b strings.Builder
+	for len(line) > 0 {
+		r, size := utf8.DecodeRune(line)
+		if unicode.IsControl(r) {
+			r = utf8.RuneError
 		}
-		return r
-	}, strings.ToValidUTF8(string(line), "\uFFFD"))
+		if b.Len()+utf8.RuneLen(r) > maxText {
+			break
+		}
+		b.WriteRune(r)
+		line = line[size:]
+	}
+	return b.String()
 }

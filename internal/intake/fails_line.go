@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
@@ -30,8 +31,8 @@ func parseFail(line []byte) (Fail, *LineError) {
 		return Fail{}, &LineError{Column: column, Problem: fmt.Sprintf(format, args...)}
 	}
 	text := decode(line)
-	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
-		return bad("", "there is a control character at byte %d", i+1)
+	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 {
+		return bad("", "there is a control character at character %d", utf8.RuneCountInString(text[:i])+1)
 	}
 	fields := strings.Split(text, "|")
 	if len(fields) != failsColumns {
@@ -42,32 +43,46 @@ func parseFail(line []byte) (Fail, *LineError) {
 	}
 	date, err := time.Parse("20060102", fields[0])
 	if err != nil || date.Year() < 1900 {
-		return bad("SETTLEMENT DATE", "%q is not a calendar date of the form YYYYMMDD", fields[0])
+		return bad("SETTLEMENT DATE", "%q is not a calendar date of the form YYYYMMDD", shown(fields[0]))
 	}
 	if !cusipPattern.MatchString(fields[1]) {
-		return bad("CUSIP", "%q is not nine characters of 0-9, A-Z, *, @ and #", fields[1])
+		return bad("CUSIP", "%q is not nine characters of 0-9, A-Z, *, @ and #", shown(fields[1]))
 	}
 	quantity, err := strconv.ParseInt(fields[3], 10, 64)
 	if err != nil || quantity <= 0 || fields[3][0] == '+' {
-		return bad("QUANTITY (FAILS)", "%q is not a positive whole number of shares", fields[3])
+		return bad("QUANTITY (FAILS)", "%q is not a positive whole number of shares", shown(fields[3]))
+	}
+	if strings.ContainsFunc(fields[2], func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return bad("SYMBOL", "%q holds other letters than those of ASCII; only a description may", shown(fields[2]))
 	}
 	if len(fields[2]) > maxField || len(fields[4]) > maxField {
 		return bad("DESCRIPTION", "the symbol or the description has over %d bytes", maxField)
 	}
 	f := Fail{SettlementDate: date, CUSIP: fields[1], Symbol: fields[2], Quantity: quantity, Description: fields[4]}
-	switch price := fields[5]; {
-	case price == "." || price == "":
-	case pricePattern.MatchString(price):
-		value, err := decimal.NewFromString(price)
-		if err != nil {
-			return bad("PRICE", "%q is not a price", price)
-		}
-		f.Price = decimal.NewNullDecimal(value)
-	default:
-		return bad("PRICE", "%q is neither '.', for no price, nor a plain decimal of at most 18 digits and 6 decimals", price)
+	if f.Price, err = parsePrice(fields[5]); err != nil {
+		return bad("PRICE", "%s", err)
 	}
 	return f, nil
 }
+
+// parsePrice reads US dollars; '.' and nothing mean that there is no price.
+func parsePrice(price string) (decimal.NullDecimal, error) {
+	if price == "." || price == "" {
+		return decimal.NullDecimal{}, nil
+	}
+	if !pricePattern.MatchString(price) {
+		return decimal.NullDecimal{}, fmt.Errorf("%q is neither '.', for no price, nor a plain decimal of at most 18 digits and 6 decimals", shown(price))
+	}
+	value, err := decimal.NewFromString(price)
+	if err != nil {
+		return decimal.NullDecimal{}, fmt.Errorf("%q is not a price", price)
+	}
+	return decimal.NewNullDecimal(value), nil
+}
+
+// shown is a field as a problem may quote it: a report must stay small, however
+// long the field is.
+func shown(field string) string { return printable([]byte(field)) }
 
 // decode reads a line as UTF-8 and, when it is not, as Latin-1: older files hold
 // accented letters in company names.
@@ -87,7 +102,7 @@ func decode(line []byte) string {
 // X9.6).
 func CheckCUSIP(s string) (problem string) {
 	if !cusipPattern.MatchString(s) {
-		return fmt.Sprintf("%q is not nine characters of 0-9, A-Z, *, @ and #", s)
+		return fmt.Sprintf("%q is not nine characters of 0-9, A-Z, *, @ and #", shown(s))
 	}
 	sum := 0
 	for i := range 8 {

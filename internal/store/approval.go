@@ -137,6 +137,25 @@ func (t *Tx) LockRequest(ctx context.Context, id int64) (approval.Request, error
 	return row.domain(), nil
 }
 
+// LapsedRequests locks and lists the requests over an action that nobody can use
+// any more though their status does not say so yet: pending past the deadline
+// because their workflow is gone, or approved past the last moment of use.
+func (t *Tx) LapsedRequests(ctx context.Context, actionDigest string) ([]approval.Request, error) {
+	var rows []requestRow
+	err := t.list(ctx, &rows, `SELECT `+requestColumns+`, first_run_id
+		FROM finobs.approval_request
+		WHERE action_digest = $1 AND (status = 'pending' AND expires_at <= $2 OR status = 'approved' AND use_by < $2)
+		FOR UPDATE`, actionDigest, t.now)
+	if err != nil {
+		return nil, fmt.Errorf("looking for lapsed approvals: %w", err)
+	}
+	out := make([]approval.Request, 0, len(rows))
+	for _, r := range rows {
+		out = append(out, r.domain())
+	}
+	return out, nil
+}
+
 // Decisions lists what was decided on a request, in the order of recording.
 func (t *Tx) Decisions(ctx context.Context, approvalID int64) ([]approval.Recorded, error) {
 	var rows []decisionRow
