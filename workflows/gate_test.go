@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 // record stands for the database in tests of workflow logic alone; the activities
 // themselves are tested on a real one.
 type record struct {
+	mu        sync.Mutex // activities run beside each other
 	status    approval.Status
 	needs     int // approvals
 	expiresAt time.Time
@@ -42,10 +44,14 @@ func (r *record) now() activities.GateStatus {
 }
 
 func (r *record) open(context.Context, activities.OpenRequestInput) (activities.GateStatus, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return r.now(), r.openErr
 }
 
 func (r *record) decide(_ context.Context, in activities.DecisionInput) (activities.GateStatus, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.recordErr != nil {
 		err := r.recordErr
 		r.recordErr = nil
@@ -66,6 +72,8 @@ func (r *record) decide(_ context.Context, in activities.DecisionInput) (activit
 }
 
 func (r *record) expire(context.Context, activities.GateRef) (activities.GateStatus, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.expired++
 	if r.lateness > 0 { // the judge's clock says: not yet
 		r.lateness = 0
@@ -79,6 +87,8 @@ func (r *record) expire(context.Context, activities.GateRef) (activities.GateSta
 }
 
 func (r *record) cancel(context.Context, activities.GateRef) (activities.GateStatus, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.status == approval.Pending {
 		r.status = approval.Cancelled
 	}
@@ -86,6 +96,8 @@ func (r *record) cancel(context.Context, activities.GateRef) (activities.GateSta
 }
 
 func (r *record) generate(context.Context, activities.GateRef) (activities.ExportDone, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.generated++
 	var err error
 	if len(r.exports) > 0 {
@@ -106,6 +118,8 @@ func done() activities.ExportDone {
 }
 
 func (r *record) confirm(context.Context, activities.ConfirmInput) (activities.ExportDone, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.sealed {
 		return done(), nil
 	}
@@ -260,20 +274,20 @@ func TestExport(t *testing.T) {
 	denied := temporal.NewNonRetryableApplicationError("no", "evidence-broken", nil)
 	for name, tc := range map[string]struct {
 		signal    string
-		record    record
+		record    *record
 		status    approval.Status
 		generated int
 		fails     bool
 	}{
-		"approved":                  {"approve-1", record{}, approval.Consumed, 1, false},
-		"rejected":                  {"reject-1", record{}, approval.Rejected, 0, false},
-		"expired":                   {"", record{}, approval.Expired, 0, false},
-		"passing trouble":           {"approve-1", record{exports: []error{errors.New("disk full")}}, approval.Consumed, 2, false},
-		"completed by hand":         {"approve-1", record{claim: activities.ExportDone{ExportID: 99, Sealed: true}}, approval.Consumed, 2, false},
-		"denied each time":          {"approve-1", record{exports: []error{denied, denied, denied}}, "", 3, true},
-		"failed by hand, then done": {"approve-1", record{exports: []error{denied}}, approval.Consumed, 2, false},
+		"approved":                  {"approve-1", &record{}, approval.Consumed, 1, false},
+		"rejected":                  {"reject-1", &record{}, approval.Rejected, 0, false},
+		"expired":                   {"", &record{}, approval.Expired, 0, false},
+		"passing trouble":           {"approve-1", &record{exports: []error{errors.New("disk full")}}, approval.Consumed, 2, false},
+		"completed by hand":         {"approve-1", &record{claim: activities.ExportDone{ExportID: 99, Sealed: true}}, approval.Consumed, 2, false},
+		"denied each time":          {"approve-1", &record{exports: []error{denied, denied, denied}}, "", 3, true},
+		"failed by hand, then done": {"approve-1", &record{exports: []error{denied}}, approval.Consumed, 2, false},
 	} {
-		r := &tc.record
+		r := tc.record
 		env := newEnv(t, r)
 		if tc.signal != "" {
 			signal(env, time.Hour, tc.signal)

@@ -58,15 +58,19 @@ func TestTotalSharesDoNotOverflow(t *testing.T) {
 	}
 }
 
-func TestLatin1IsForDescriptionsOnly(t *testing.T) {
+func TestOldEncodingsAreForDescriptionsOnly(t *testing.T) {
 	for name, tc := range map[string]struct{ line, column string }{
 		"symbol":              {"20210104|023135106|AMZ\xc9|1|X|1", "SYMBOL"},
-		"C1 control in Latin": {"20210104|023135106|AMZN|1|X\x85Y|1", ""},
+		"C1 control in UTF-8": {"20210104|023135106|AMZN|1|X\u0085Y|1", ""},
 	} {
 		_, report := read(t, header+tc.line+"\n")
 		if report.BadLines != 1 || report.Errors[0].Column != tc.column {
 			t.Errorf("%s: report %+v", name, report)
 		}
+	}
+	fails, _ := read(t, header+"20210104|023135106|AMZN|1|X\x92S|1\n")
+	if len(fails) != 1 || fails[0].Description != "X’S" {
+		t.Errorf("a curly quote of Windows-1252: %+v", fails)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
+	"golang.org/x/text/encoding/charmap"
 )
 
 const failsColumns = 6
@@ -84,17 +85,17 @@ func parsePrice(price string) (decimal.NullDecimal, error) {
 // long the field is.
 func shown(field string) string { return printable([]byte(field)) }
 
-// decode reads a line as UTF-8 and, when it is not, as Latin-1: older files hold
-// accented letters in company names.
+// decode reads a line as UTF-8 and, when it is not, as Windows-1252, which agrees
+// with Latin-1 in letters: older files hold accented names and curly quotes.
 func decode(line []byte) string {
 	if utf8.Valid(line) {
 		return string(line)
 	}
-	runes := make([]rune, len(line))
-	for i, b := range line {
-		runes[i] = rune(b)
+	text, err := charmap.Windows1252.NewDecoder().Bytes(line)
+	if err != nil {
+		return strings.ToValidUTF8(string(line), "\uFFFD")
 	}
-	return string(runes)
+	return string(text)
 }
 
 // CheckCUSIP says what is wrong with a CUSIP, or returns "". The ninth character
