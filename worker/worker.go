@@ -3,8 +3,6 @@ package worker
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -35,8 +33,34 @@ type Deps struct {
 	RecordOnly bool
 }
 
-// Run registers everything, takes work until ctx ends, and stops gracefully.
+// startInterval is how often a worker asks for a Temporal that is not there.
+const startInterval = 2 * time.Second
+
+// Run takes work until ctx ends, and stops gracefully. While Temporal is not
+// there it waits for it.
 func Run(ctx context.Context, c client.Client, d Deps) error {
+	var w worker.Worker
+	for {
+		w = newWorker(c, d)
+		err := w.Start()
+		if err == nil {
+			break
+		}
+		slog.WarnContext(ctx, "waiting for Temporal", "error", err)
+		select {
+		case <-time.After(startInterval):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	slog.InfoContext(ctx, "worker started", "task_queue", workflows.TaskQueue)
+	<-ctx.Done()
+	w.Stop()
+	slog.Info("worker stopped")
+	return nil
+}
+
+func newWorker(c client.Client, d Deps) worker.Worker {
 	w := worker.New(c, workflows.TaskQueue, worker.Options{
 		WorkerStopTimeout:       stopTimeout,
 		LocalActivityWorkerOnly: d.RecordOnly,
@@ -47,17 +71,7 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 	})
 	workflows.Register(w)
 	RegisterActivities(w, d)
-	if err := w.Start(); err != nil {
-		return fmt.Errorf("starting worker: %w", err)
-	}
-	slog.InfoContext(ctx, "worker started", "task_queue", workflows.TaskQueue)
-	<-ctx.Done()
-	w.Stop()
-	slog.Info("worker stopped")
-	if err := ctx.Err(); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
+	return w
 }
 
 // RegisterActivities registers every activity under its name in the contract.

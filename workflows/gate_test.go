@@ -14,8 +14,10 @@ import (
 	"finobs/workflows"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 )
 
 // record stands for the database in tests of workflow logic alone; the activities
@@ -267,6 +269,31 @@ func TestCancelledWorkflowCancelsItsRequest(t *testing.T) {
 		if r.status != approval.Cancelled || r.generated != 0 {
 			t.Errorf("%s: the request is %s, %d exports", name, r.status, r.generated)
 		}
+	}
+}
+
+// A long history is cut off where nothing is lost: no signal waits, and the next
+// run starts from the same input and the record.
+func TestGateContinuesAsNew(t *testing.T) {
+	r := &record{}
+	env := newEnv(t, r)
+	env.RegisterDelayedCallback(func() {
+		env.SetContinueAsNewSuggested(true)
+		for i := range 3 {
+			env.SignalWorkflow(workflows.SignalDecision, workflows.DecisionSignal{Token: fmt.Sprintf("forged-%d", i)})
+		}
+	}, time.Hour)
+	env.ExecuteWorkflow(workflows.Export, input)
+	var next *workflow.ContinueAsNewError
+	if err := env.GetWorkflowError(); !errors.As(err, &next) || next.WorkflowType.Name != workflows.Export {
+		t.Fatalf("ended with %v", err)
+	}
+	if len(r.tokens) != 3 {
+		t.Errorf("%d of 3 signals were recorded before the cut", len(r.tokens))
+	}
+	var again workflows.GateInput
+	if err := converter.GetDefaultDataConverter().FromPayloads(next.Input, &again); err != nil || again != input {
+		t.Errorf("the next run starts with %+v, %v", again, err)
 	}
 }
 
