@@ -98,7 +98,7 @@ func (s *Server) start(ctx context.Context, a approval.Action, digest string, po
 		return asked{}, err
 	}
 	input := workflows.GateInput{ApprovalID: id, Action: string(action), Policy: string(policy), Reason: reason, Command: command}
-	_, err = s.execute(ctx, client.StartWorkflowOptions{
+	id, err = s.startOrJoin(ctx, id, client.StartWorkflowOptions{
 		ID: workflowID, TaskQueue: workflows.TaskQueue,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		Memo:                  map[string]any{workflows.MemoApprovalID: id},
@@ -107,14 +107,73 @@ func (s *Server) start(ctx context.Context, a approval.Action, digest string, po
 			workflows.SearchKind.ValueSet(a.Kind), workflows.SearchDesk.ValueSet(a.Desk),
 			workflows.SearchRequester.ValueSet(a.Requester.Subject)),
 	}, workflowType, input)
-	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &started) {
-		id, err = s.approvalOf(ctx, workflowID)
-	}
 	if err != nil {
 		return asked{}, err
 	}
-	return asked{Request: approval.Request{ID: id, Status: approval.Pending, WorkflowID: workflowID}}, nil
+	return s.awaitRequest(ctx, id), nil
+}
+
+// startOrJoin starts the workflow of an action and returns the approval id. When
+// one runs already, it answers with that one's id; when that one's approval is
+// decided and spent, it is about to end, and the start waits for it.
+func (s *Server) startOrJoin(ctx context.Context, id int64, o client.StartWorkflowOptions, workflowType string, in workflows.GateInput) (int64, error) {
+	var err error
+	s.poll(ctx, func() bool {
+		_, err = s.execute(ctx, o, workflowType, in)
+		var started *serviceerror.WorkflowExecutionAlreadyStarted
+		if !errors.As(err, &started) {
+			return true
+		}
+		running, memoErr := s.approvalOf(ctx, o.ID)
+		if memoErr != nil {
+			err = memoErr
+			return true
+		}
+		r, readErr := s.Reader.Approval(ctx, running)
+		if readErr == nil && r.Status.Terminal() {
+			err = fault.New(fault.Unavailable, "workflow-ending", "the workflow of approval %d is just ending; try again", running)
+			return false
+		}
+		id, err = running, nil
+		return true
+	})
+	return id, err
+}
+
+// awaitRequest waits until a worker has recorded a request, so that whoever got
+// its id can read it, and decide on it, at once. When that takes long, the id is
+// safe with Temporal all the same.
+func (s *Server) awaitRequest(ctx context.Context, id int64) asked {
+	out := asked{Request: approval.Request{ID: id, Status: approval.Pending}}
+	s.poll(ctx, func() bool {
+		r, err := s.Reader.Approval(ctx, id)
+		if err == nil {
+			out = asked{r, true}
+		}
+		return err == nil
+	})
+	return out
+}
+
+// pollInterval is how often the API looks whether something has been recorded.
+const pollInterval = 40 * time.Millisecond
+
+// poll asks again and again until there is an answer, AnswerWait is over, or the
+// caller has gone.
+func (s *Server) poll(ctx context.Context, answered func() bool) {
+	deadline := time.NewTimer(s.AnswerWait)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for !answered() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // approvalOf reads which approval a running workflow waits for: another call

@@ -17,9 +17,6 @@ import (
 	"go.temporal.io/api/serviceerror"
 )
 
-// pollInterval is how often the API looks whether a decision has been recorded.
-const pollInterval = 40 * time.Millisecond
-
 type decideInput struct {
 	ID   int64 `path:"id" minimum:"1"`
 	Body struct {
@@ -134,27 +131,21 @@ func (s *Server) signal(ctx context.Context, r approval.Request, token string) e
 // awaitDecision waits until the decision is recorded, but not long: it is safe
 // with Temporal.
 func (s *Server) awaitDecision(ctx context.Context, r approval.Request, id string, v approval.Verdict) (*decidedOutput, error) {
-	deadline := time.NewTimer(s.AnswerWait)
-	defer deadline.Stop()
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
-	for {
-		d, found, err := s.Reader.Decision(ctx, id)
-		if found {
-			return s.outcome(ctx, d, v)
-		}
-		select {
-		case <-tick.C:
-			continue
-		case <-deadline.C:
-		case <-ctx.Done():
-		}
-		if err != nil { // the signal is safe; only the answer is not known
-			s.log.WarnContext(ctx, "decision accepted, outcome not read", "decision_id", id, "error", err)
-		}
-		return &decidedOutput{http.StatusAccepted, decidedView{id, r.ID, string(v), false, r.Status,
-			"the decision is accepted and will be recorded; look at the approval"}}, nil
+	var d approval.Recorded
+	var found bool
+	var err error
+	s.poll(ctx, func() bool {
+		d, found, err = s.Reader.Decision(ctx, id)
+		return found
+	})
+	if found {
+		return s.outcome(ctx, d, v)
 	}
+	if err != nil { // the signal is safe; only the answer is not known
+		s.log.WarnContext(ctx, "decision accepted, outcome not read", "decision_id", id, "error", err)
+	}
+	return &decidedOutput{http.StatusAccepted, decidedView{id, r.ID, string(v), false, r.Status,
+		"the decision is accepted and will be recorded; look at the approval"}}, nil
 }
 
 // outcome answers with what the record made of a decision.

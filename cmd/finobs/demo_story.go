@@ -85,8 +85,13 @@ func (d *demo) lookAtIncidents(ctx context.Context) (string, error) {
 }
 
 func (d *demo) askForExport(ctx context.Context) (string, error) {
-	// renew: an earlier telling of this story got its export already.
-	a, err := d.expect(ctx, "alice", http.MethodPost, exportPath+"&renew=true", "", http.StatusAccepted)
+	// renew: an earlier telling of this story got its export already, and its
+	// workflow may be just ending.
+	var a answer
+	err := d.until(ctx, "the export is asked for", func() (ok bool, err error) {
+		a, err = d.people["alice"].do(ctx, http.MethodPost, exportPath+"&renew=true", "", nil)
+		return a.Status == http.StatusAccepted, err
+	})
 	if err != nil {
 		return "", err
 	}
