@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"finobs/internal/approval"
@@ -253,7 +254,7 @@ type askedOutput struct {
 const reservedKinds = "export."
 
 func (s *Server) askApproval(ctx context.Context, in *askInput) (*askedOutput, error) {
-	if len(in.Body.Kind) >= len(reservedKinds) && in.Body.Kind[:len(reservedKinds)] == reservedKinds {
+	if strings.HasPrefix(in.Body.Kind, reservedKinds) {
 		return nil, fault.New(fault.Invalid, "kind-has-a-route", "ask for kind %s by its own route, such as POST /incidents/export", in.Body.Kind)
 	}
 	me := principal(ctx)
@@ -277,7 +278,7 @@ func detailOf(what string, s approval.Status) string {
 	case approval.Pending:
 		return what + " requires approval"
 	case approval.Approved:
-		return what + " is approved and will be carried out"
+		return what + " is approved"
 	case approval.Consumed:
 		return what + " is approved and has been begun"
 	default:

@@ -6,6 +6,9 @@ var (
 	CheckJSON  = checkJSON
 )
 
+// EveryRouteListed reaches an unexported method.
+var EveryRouteListed = (*Server).everyRouteListed
+
 // Denials and Denial name unexported types to tests.
 type (
 	Denials = denials

@@ -10,18 +10,7 @@ import (
 
 // The demonstration holds on a fresh stack, and again on the one it left.
 func TestDemoTwice(t *testing.T) {
-	state, err := os.MkdirTemp("", "finobs-e2e-demo-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(state)
-	tools, err := filepath.Abs("../.finobs/bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(tools, filepath.Join(state, "bin")); err != nil {
-		t.Fatal(err)
-	}
+	state := stateDir(t)
 	for range 2 {
 		cmd := exec.Command(filepath.Join(bin, "finobs"), "demo", "--state", state)
 		cmd.Env = append(os.Environ(), "DEMO_EXIT=1")

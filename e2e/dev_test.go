@@ -92,18 +92,7 @@ func (d *devProcess) stop(t *testing.T, signal syscall.Signal) error {
 }
 
 func TestDevResumesAfterCtrlCAndAfterKill(t *testing.T) {
-	state, err := os.MkdirTemp("", "finobs-e2e-dev-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(state)
-	tools, err := filepath.Abs("../.finobs/bin")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(tools, filepath.Join(state, "bin")); err != nil {
-		t.Fatal(err)
-	}
+	state := stateDir(t)
 	d := startDev(t, state)
 	var ids []string
 	for _, desk := range []string{"A", "B"} {

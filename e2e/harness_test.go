@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -69,6 +70,25 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	return m.Run(), nil
+}
+
+// stateDir is a folder for a stack of a test's own; the built tools are in it.
+func stateDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "finobs-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	tools, err := filepath.Abs("../.finobs/bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Postgres, which may run as another user, must get in.
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Symlink(tools, filepath.Join(dir, "bin"))); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // newStack brings servers up, with the state in dir.

@@ -2,8 +2,6 @@ package e2e_test
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 )
 
@@ -33,15 +31,7 @@ func TestWorkersStoppedDecisionIsAcceptedAndAppliedLater(t *testing.T) {
 // A second stack beside the first, in a folder of its own; then its Temporal
 // stops.
 func TestTemporalStoppedBesideAnotherStack(t *testing.T) {
-	dir, err := os.MkdirTemp("", "finobs-e2e-second-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	second, err := newStack(filepath.Join(dir, "state"))
+	second, err := newStack(stateDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
