@@ -75,7 +75,6 @@ func raw(method, path string, p Permission, summary string, handle gin.HandlerFu
 	return route{method, path, p, summary, func(r route, engine *gin.Engine, h huma.API) {
 		engine.Handle(method, path, handle)
 		op := r.operation()
-		op.Responses = map[string]*huma.Response{"200": {Description: "OK"}, "default": {Description: "Problem (RFC 9457)"}}
 		h.OpenAPI().AddOperation(&op)
 	}}
 }
@@ -97,19 +96,7 @@ func (r route) operation() huma.Operation {
 	if r.permission != Public {
 		op.Security = []map[string][]string{{"bearer": {}}}
 	}
-	if strings.HasSuffix(r.path, "/export") || strings.HasSuffix(r.path, "/content") {
-		op.Responses = artefactResponses()
-	}
 	return op
-}
-
-func artefactResponses() map[string]*huma.Response {
-	binary := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}}
-	return map[string]*huma.Response{
-		"200": {Description: "The artefact; X-Export-Id and X-Content-SHA256 name it",
-			Content: map[string]*huma.MediaType{"text/csv": binary, "application/x-ndjson": binary}},
-		"202": {Description: "Waiting for approval: detail, approval_request_id, status"},
-	}
 }
 
 // register mounts the table and then proves that nothing else is mounted.
@@ -129,6 +116,7 @@ func (s *Server) register(engine *gin.Engine) error {
 		s.permissions[key] = r.permission
 		r.mount(r, engine, h)
 	}
+	describe(s.document)
 	return s.everyRouteListed(engine)
 }
 
