@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"finobs/internal/fault"
+
 	"github.com/spf13/cobra"
 )
 
@@ -18,9 +20,18 @@ func main() {
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "finobs:", err)
+		fmt.Fprintln(os.Stderr, "finobs:", message(err))
 		os.Exit(1)
 	}
+}
+
+// message is what a person reads. What he did wrong needs no cause; what broke
+// does.
+func message(err error) string {
+	if fault.KindOf(err).Retryable() {
+		return err.Error()
+	}
+	return fault.MessageOf(err)
 }
 
 func rootCommand() *cobra.Command {
@@ -35,7 +46,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), migrateCommand(), tokenCommand(), importCommand())
+	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), migrateCommand(), tokenCommand(), importCommand(), scheduleCommand())
 	return root
 }
 
