@@ -42,7 +42,7 @@ type requestRow struct {
 	ConsumedBy   *string    `db:"consumed_by"`
 }
 
-func (r requestRow) domain() approval.Request {
+func (r requestRow) domain() (approval.Request, error) {
 	consumedBy := ""
 	if r.ConsumedBy != nil {
 		consumedBy = *r.ConsumedBy
@@ -55,7 +55,7 @@ func (r requestRow) domain() approval.Request {
 		RequestID: r.RequestID, TraceID: r.TraceID, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
 		Status: approval.Status(r.Status), StatusReason: r.StatusReason,
 		ClosedAt: r.ClosedAt, UseBy: r.UseBy, ConsumedAt: r.ConsumedAt, ConsumedBy: consumedBy,
-	}
+	}, nil
 }
 
 // decisionRow is a row of finobs.approval_decision or api.approval_decision.
@@ -75,7 +75,7 @@ type decisionRow struct {
 	RecordedAt    time.Time      `db:"recorded_at"`
 }
 
-func (r decisionRow) domain() approval.Recorded {
+func (r decisionRow) domain() (approval.Recorded, error) {
 	countedAs := ""
 	if r.CountedAs != nil {
 		countedAs = *r.CountedAs
@@ -91,7 +91,7 @@ func (r decisionRow) domain() approval.Recorded {
 		ApprovalID: r.ApprovalID, Reason: r.Reason, Token: r.Token,
 		Outcome: approval.DecisionOutcome(r.Outcome), OutcomeReason: r.OutcomeReason, CountedAs: countedAs,
 		DecidedAt: r.DecidedAt.UTC(), RecordedAt: r.RecordedAt.UTC(),
-	}
+	}, nil
 }
 
 const (
@@ -134,7 +134,7 @@ func (t *Tx) LockRequest(ctx context.Context, id int64) (approval.Request, error
 	if err != nil {
 		return approval.Request{}, fmt.Errorf("reading approval %d: %w", id, err)
 	}
-	return row.domain(), nil
+	return row.domain()
 }
 
 // LapsedRequests locks and lists the requests over an action that nobody can use
@@ -149,11 +149,7 @@ func (t *Tx) LapsedRequests(ctx context.Context, actionDigest string) ([]approva
 	if err != nil {
 		return nil, fmt.Errorf("looking for lapsed approvals: %w", err)
 	}
-	out := make([]approval.Request, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, r.domain())
-	}
-	return out, nil
+	return collect(rows, requestRow.domain)
 }
 
 // Decisions lists what was decided on a request, in the order of recording.
@@ -164,7 +160,7 @@ func (t *Tx) Decisions(ctx context.Context, approvalID int64) ([]approval.Record
 	if err != nil {
 		return nil, fmt.Errorf("reading decisions on approval %d: %w", approvalID, err)
 	}
-	return domains(rows), nil
+	return collect(rows, decisionRow.domain)
 }
 
 // InsertDecision records a decision with its outcome.
@@ -209,12 +205,4 @@ func (t *Tx) ConsumeRequest(ctx context.Context, id int64, by string) (bool, err
 		return false, fmt.Errorf("consuming approval %d: %w", id, err)
 	}
 	return n == 1, nil
-}
-
-func domains(rows []decisionRow) []approval.Recorded {
-	out := make([]approval.Recorded, 0, len(rows))
-	for _, r := range rows {
-		out = append(out, r.domain())
-	}
-	return out
 }

@@ -159,13 +159,5 @@ func (r *Reader) Exports(ctx context.Context, f ExportFilter, p Page) ([]export.
 	if err != nil {
 		return nil, fmt.Errorf("listing exports: %w", classify(err))
 	}
-	out := make([]export.Export, 0, len(rows))
-	for _, row := range rows {
-		x, err := row.domain()
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, x)
-	}
-	return out, nil
+	return collect(rows, exportRow.domain)
 }

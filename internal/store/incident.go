@@ -141,15 +141,7 @@ func (r *Reader) Incidents(ctx context.Context, filters map[string]string, p Pag
 	if err := r.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("listing incidents: %w", classify(err))
 	}
-	out := make([]incident.Incident, 0, len(rows))
-	for _, row := range rows {
-		i, err := row.domain()
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, i)
-	}
-	return out, nil
+	return collect(rows, incidentRow.domain)
 }
 
 // incidentQuery selects the incidents that match the set filters. Names come

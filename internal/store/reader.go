@@ -66,7 +66,8 @@ func (r *Reader) approval(ctx context.Context, where string, arg any) (approval.
 	if err != nil {
 		return approval.Request{}, false, fmt.Errorf("reading approval: %w", classify(err))
 	}
-	return row.domain(), true, nil
+	out, err := row.domain()
+	return out, true, err
 }
 
 // ApprovalFilter selects requests; zero fields select all.
@@ -88,11 +89,7 @@ func (r *Reader) Approvals(ctx context.Context, f ApprovalFilter, p Page) ([]app
 	if err != nil {
 		return nil, fmt.Errorf("listing approvals: %w", classify(err))
 	}
-	out := make([]approval.Request, 0, len(rows))
-	for _, row := range rows {
-		out = append(out, row.domain())
-	}
-	return out, nil
+	return collect(rows, requestRow.domain)
 }
 
 // Decisions lists what was decided on the given requests, in the order of
@@ -104,7 +101,7 @@ func (r *Reader) Decisions(ctx context.Context, approvalIDs ...int64) ([]approva
 	if err != nil {
 		return nil, fmt.Errorf("reading decisions: %w", classify(err))
 	}
-	return domains(rows), nil
+	return collect(rows, decisionRow.domain)
 }
 
 // Decision reads one decision by its id, if it is recorded.
@@ -117,7 +114,8 @@ func (r *Reader) Decision(ctx context.Context, id string) (approval.Recorded, bo
 	if err != nil {
 		return approval.Recorded{}, false, fmt.Errorf("reading decision %s: %w", id, classify(err))
 	}
-	return row.domain(), true, nil
+	out, err := row.domain()
+	return out, true, err
 }
 
 // LoggedEntry is a row of the view agent_action_audit_log.

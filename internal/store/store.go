@@ -90,6 +90,20 @@ func classify(err error) error {
 	return err
 }
 
+// collect gives each row its meaning. The list is empty, not nil, when there are
+// none: that is what answers show.
+func collect[R, D any](rows []R, domain func(R) (D, error)) ([]D, error) {
+	out := make([]D, 0, len(rows))
+	for _, r := range rows {
+		d, err := domain(r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
 // violates reports whether err is the violation of the named constraint.
 func violates(err error, constraint string) bool {
 	var pqErr *pq.Error
