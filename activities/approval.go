@@ -23,7 +23,7 @@ type ApprovalTx interface {
 	Now() time.Time
 	InsertRequest(ctx context.Context, r approval.Request) error
 	LockRequest(ctx context.Context, id int64) (approval.Request, error)
-	LapsedRequests(ctx context.Context, actionDigest string) ([]approval.Request, error)
+	LapsedRequests(ctx context.Context, actionDigest, workflowID, firstRun string) ([]approval.Request, error)
 	Decisions(ctx context.Context, approvalID int64) ([]approval.Recorded, error)
 	InsertDecision(ctx context.Context, d approval.Recorded) error
 	CloseRequest(ctx context.Context, id int64, to approval.Status, reason string, useBy *time.Time) error
@@ -115,7 +115,7 @@ func (a *Approvals) request(ctx context.Context, in OpenRequestInput) (approval.
 }
 
 func (a *Approvals) insertRequest(ctx context.Context, tx ApprovalTx, in OpenRequestInput, r approval.Request, p *approval.Policy, out *GateStatus) error {
-	if err := expireLapsed(ctx, tx, in, r.ActionDigest); err != nil {
+	if err := closeLapsed(ctx, tx, in, r); err != nil {
 		return err
 	}
 	r.CreatedAt = tx.Now()
@@ -220,19 +220,22 @@ func (a *Approvals) closePending(ctx context.Context, in GateRef, to approval.St
 	return out, temporalError(err)
 }
 
-// expireLapsed makes room for a new request over an action: an earlier one that
+// closeLapsed makes room for a new request over an action: an earlier one that
 // can no longer be used must not stand in its way for ever.
-func expireLapsed(ctx context.Context, tx ApprovalTx, in OpenRequestInput, actionDigest string) error {
-	lapsed, err := tx.LapsedRequests(ctx, actionDigest)
+func closeLapsed(ctx context.Context, tx ApprovalTx, in OpenRequestInput, request approval.Request) error {
+	lapsed, err := tx.LapsedRequests(ctx, request.ActionDigest, request.WorkflowID, request.FirstRunID)
 	if err != nil {
 		return err
 	}
 	for _, r := range lapsed {
-		const reason = "nobody decided on it, or used it, in time"
-		if err := tx.CloseRequest(ctx, r.ID, approval.Expired, reason, nil); err != nil {
+		to, reason := approval.Expired, "nobody decided on it, or used it, in time"
+		if tx.Now().Before(r.ExpiresAt) && (r.UseBy == nil || !tx.Now().After(*r.UseBy)) {
+			to, reason = approval.Cancelled, "its workflow ended without it"
+		}
+		if err := tx.CloseRequest(ctx, r.ID, to, reason, nil); err != nil {
 			return err
 		}
-		r.Status = approval.Expired
+		r.Status = to
 		if err := appendClosed(ctx, tx, in.FirstRun, r, reason); err != nil {
 			return err
 		}

@@ -204,6 +204,7 @@ func TestLapsedRequestsMakeRoom(t *testing.T) {
 			r = d.open(t)
 		}
 		again := d.prepare(t, "csv", policies.Desk)
+		again.in.FirstRun = firstRun
 		if _, err := run[activities.GateStatus](t, d.approvals.OpenRequest, again.in); code(err) != "approval-open" {
 			t.Errorf("%s: while it can be used: %v", name, err)
 		}

@@ -71,7 +71,8 @@ func (s *Server) ask(ctx context.Context, a approval.Action, workflowType, reaso
 func answers(r approval.Request, now time.Time, window time.Duration, renew bool) bool {
 	switch r.Status {
 	case approval.Pending:
-		return now.Before(r.ExpiresAt) // past it, a workflow that still runs answers
+		// Otherwise the workflow answers, if it still runs.
+		return !renew && now.Before(r.ExpiresAt)
 	case approval.Approved:
 		return r.UseBy == nil || now.Before(*r.UseBy)
 	default:

@@ -123,7 +123,7 @@ func (s *Server) signal(ctx context.Context, r approval.Request, token string) e
 	err := s.Temporal.SignalWorkflow(ctx, r.WorkflowID, "", workflows.SignalDecision, workflows.DecisionSignal{Token: token})
 	var notFound *serviceerror.NotFound
 	if errors.As(err, &notFound) {
-		return fault.Wrap(err, fault.Conflict, "workflow-not-running", "the workflow of approval %d is not running; ask for the action again", r.ID)
+		return fault.Wrap(err, fault.Conflict, "workflow-not-running", "the workflow of approval %d has ended; ask for the action again, with renew", r.ID)
 	}
 	return temporalFault(err)
 }

@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"context"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -66,4 +68,29 @@ func TestTemporalStoppedBesideAnotherStack(t *testing.T) {
 		t.Errorf("%d entries were written while Temporal was down", n-before)
 	}
 	want(t, world.call(t, "", "GET", "/readyz", ""), http.StatusOK) // the first stack is undisturbed
+}
+
+// An operator terminates a workflow that people should decide on. The request can
+// be renewed, and the old one does not pend for ever.
+func TestTerminatedWorkflowIsRenewed(t *testing.T) {
+	e := world.ask(t)
+	if err := world.temporal.TerminateWorkflow(context.Background(), e.workflowID(t), "", "by mistake"); err != nil {
+		t.Fatal(err)
+	}
+	r := want(t, e.decide(t, "bob", "approve"), http.StatusConflict)
+	if !strings.Contains(r.str("detail"), "renew") {
+		t.Errorf("the answer does not say what to do: %s", r.Body)
+	}
+	old := e
+	e.id = want(t, world.call(t, "alice", "POST", e.path+"&renew=true", ""), http.StatusAccepted).str("approval_request_id")
+	if e.id == old.id {
+		t.Fatal("the dead request answers")
+	}
+	old.untilStatus(t, "cancelled")
+	again := want(t, world.call(t, "alice", "POST", e.path+"&renew=true", ""), http.StatusAccepted)
+	if again.str("approval_request_id") != e.id {
+		t.Errorf("renewing a request that people can decide on made another: %s", again.Body)
+	}
+	want(t, e.decide(t, "bob", "approve"), http.StatusOK)
+	e.sealedOnce(t)
 }

@@ -138,14 +138,17 @@ func (t *Tx) LockRequest(ctx context.Context, id int64) (approval.Request, error
 }
 
 // LapsedRequests locks and lists the requests over an action that nobody can use
-// any more though their status does not say so yet: pending past the deadline
-// because their workflow is gone, or approved past the last moment of use.
-func (t *Tx) LapsedRequests(ctx context.Context, actionDigest string) ([]approval.Request, error) {
+// any more though their status does not say so yet: pending past the deadline,
+// approved past the last moment of use, or made by an earlier execution of the
+// given workflow. Temporal runs one execution of a workflow id at a time, so that
+// one has ended, by termination perhaps.
+func (t *Tx) LapsedRequests(ctx context.Context, actionDigest, workflowID, firstRun string) ([]approval.Request, error) {
 	var rows []requestRow
 	err := t.list(ctx, &rows, `SELECT `+requestColumns+`, first_run_id
 		FROM finobs.approval_request
-		WHERE action_digest = $1 AND (status = 'pending' AND expires_at <= $2 OR status = 'approved' AND use_by < $2)
-		FOR UPDATE`, actionDigest, t.now)
+		WHERE action_digest = $1 AND status IN ('pending', 'approved')
+			AND (status = 'pending' AND expires_at <= $2 OR use_by < $2 OR workflow_id = $3 AND first_run_id <> $4)
+		FOR UPDATE`, actionDigest, t.now, workflowID, firstRun)
 	if err != nil {
 		return nil, fmt.Errorf("looking for lapsed approvals: %w", err)
 	}
