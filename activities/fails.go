@@ -123,8 +123,8 @@ func load(ctx context.Context, tx FailsTx, in ImportInput, c attest.Command, fil
 	if err != nil {
 		return nil, err
 	}
-	if in.File.Strict && (out.BadLines > 0 || out.TrailerStatus != "agrees") {
-		return nil, strictFault(out.Report)
+	if why := out.Refusal(); in.File.Strict && why != "" {
+		return nil, fault.New(fault.Invalid, "file-not-clean", "strict import refused the whole file; %s", why)
 	}
 	report, err := json.Marshal(out)
 	if err != nil {
@@ -152,15 +152,6 @@ func importedEntry(in ImportInput, c attest.Command, out intake.ImportReport) le
 			"added": strconv.FormatInt(out.Changes.Added, 10), "corrected": strconv.FormatInt(out.Changes.Corrected, 10),
 		},
 	}
-}
-
-func strictFault(r intake.Report) error {
-	first := ""
-	if len(r.Errors) > 0 {
-		first = fmt.Sprintf("; the first is line %d: %s", r.Errors[0].Line, r.Errors[0].Problem)
-	}
-	return fault.New(fault.Invalid, "file-not-clean",
-		"strict import refused the whole file: %d bad lines, trailer %s%s", r.BadLines, r.TrailerStatus, first)
 }
 
 // DetectInput starts a detection over everything that is loaded.

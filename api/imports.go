@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"regexp"
 	"time"
@@ -89,9 +90,7 @@ func (s *Server) receive(c *gin.Context) (importView, int, error) {
 	}
 	file.ContentSHA256 = sha
 	if earlier, err := s.Reader.Import(ctx, intake.SourceFails, sha); err == nil {
-		v := viewImport(earlier)
-		v.Repeated = true
-		return v, http.StatusOK, nil
+		return repeatedImport(earlier, file.Strict)
 	} else if fault.KindOf(err) != fault.NotFound {
 		return importView{}, 0, err
 	}
@@ -100,6 +99,21 @@ func (s *Server) receive(c *gin.Context) (importView, int, error) {
 		return importView{}, 0, err
 	}
 	return s.awaitImport(ctx, run, sha)
+}
+
+// repeatedImport answers for a content that was imported before. Strict is a
+// question about the file, so it gets the same answer as the first time.
+func repeatedImport(i intake.Import, strict bool) (importView, int, error) {
+	v := viewImport(i)
+	v.Repeated = true
+	var report intake.ImportReport
+	if err := json.Unmarshal(i.Report, &report); err != nil {
+		return v, 0, fmt.Errorf("reading report of import %d: %w", i.ID, err)
+	}
+	if why := report.Refusal(); strict && why != "" {
+		return v, 0, fault.New(fault.Conflict, "file-not-clean", "the file was imported before, without strict; %s", why)
+	}
+	return v, http.StatusOK, nil
 }
 
 func fileParameters(c *gin.Context) (intake.File, error) {

@@ -55,6 +55,10 @@ func TestImportReportsBadLinesAndKeepsTheGood(t *testing.T) {
 			t.Errorf("the report lacks %s: %s", part, r.Body)
 		}
 	}
+	want(t, ingest(t, world, "analyst", text, "&strict=true"), http.StatusConflict)
+	if again := want(t, ingest(t, world, "analyst", text, ""), http.StatusOK); again.str("repeated") != "true" {
+		t.Errorf("the second import says %s", again.Body)
+	}
 	if n := count(t, world, "SELECT count(*) FROM finobs.settlement_fail WHERE cusip = 'ZZTEST001'"); n != 2 {
 		t.Errorf("%d rows, want the 2 good ones", n)
 	}

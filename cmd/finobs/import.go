@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"finobs/internal/devstack"
@@ -111,6 +113,9 @@ func (c caller) importFails(ctx context.Context, path, origin string, strict boo
 		return fmt.Errorf("opening file: %w", err)
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err != nil || info.IsDir() {
+		return errors.Join(fmt.Errorf("%s is not a file", path), err)
+	}
 	query := url.Values{"file_name": {filepath.Base(path)}, "origin": {origin}, "strict": {fmt.Sprint(strict)}}
 	a, err := c.do(ctx, http.MethodPost, "/ingest/fails?"+query.Encode(), "application/octet-stream", file)
 	for deadline := time.Now().Add(importWait); err == nil && a.Status == http.StatusAccepted && time.Now().Before(deadline); {
@@ -152,7 +157,11 @@ func printImport(a answer, out io.Writer) error {
 		more  int
 	}{{"error", r.Errors, r.ErrorsOmitted}, {"warning", r.Warnings, r.WarningsOmitted}} {
 		for _, e := range list.lines {
-			fmt.Fprintf(out, "%s: line %d: %s %s\n", list.name, e.Line, e.Column, e.Problem)
+			where := "the file"
+			if e.Line > 0 {
+				where = strings.TrimSpace(fmt.Sprintf("line %d %s", e.Line, e.Column))
+			}
+			fmt.Fprintf(out, "%s: %s: %s\n", list.name, where, e.Problem)
 		}
 		if list.more > 0 {
 			fmt.Fprintf(out, "%s: … and %d more\n", list.name, list.more)

@@ -208,7 +208,7 @@ func (f *failsReader) judgeTrailer() {
 	r := &f.report
 	if r.TrailerRecords == nil || r.TrailerShares == nil {
 		r.TrailerStatus = TrailerMissing
-		f.warn(LineError{Problem: "the file does not end with its two trailer lines; it may be cut off"})
+		f.warn(LineError{Problem: "it does not end with its two trailer lines and may be cut off"})
 		return
 	}
 	r.TrailerStatus = TrailerAgrees

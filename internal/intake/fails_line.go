@@ -37,7 +37,7 @@ func parseFail(line []byte) (Fail, *LineError) {
 	}
 	fields := strings.Split(text, "|")
 	if len(fields) != failsColumns {
-		return bad("", "the line has %d fields, not %d; a '|' inside a field cannot be told from a separator", len(fields), failsColumns)
+		return bad("", "%d fields are expected, the line has %d; a '|' inside a field cannot be told from a separator", failsColumns, len(fields))
 	}
 	for i := range fields {
 		fields[i] = strings.TrimSpace(fields[i])

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"fmt"
 	"time"
 
 	"finobs/internal/canonical"
@@ -29,6 +30,18 @@ func (c *Changes) Add(d Changes) {
 type ImportReport struct {
 	Report
 	Changes Changes `json:"changes"`
+}
+
+// Refusal says why a strict import refuses the file, or returns "".
+func (r Report) Refusal() string {
+	if r.BadLines == 0 && r.TrailerStatus == TrailerAgrees {
+		return ""
+	}
+	why := fmt.Sprintf("bad lines: %d, trailer: %s", r.BadLines, r.TrailerStatus)
+	if len(r.Errors) > 0 {
+		why += fmt.Sprintf("; the first is line %d: %s", r.Errors[0].Line, r.Errors[0].Problem)
+	}
+	return why
 }
 
 // Import is one imported file as it is recorded.
