@@ -124,5 +124,11 @@ func humaProblem(ctx huma.Context, status int, message string, errs ...error) hu
 			all = append(all, err.Error())
 		}
 	}
+	if status == http.StatusUnsupportedMediaType {
+		return newProblem(requestCtx, status, "not-json", "send the body as JSON, with Content-Type: application/json")
+	}
+	if len(all) > 0 { // many clients show the detail alone
+		message += ": " + all[0]
+	}
 	return newProblem(requestCtx, status, "invalid-request", message, all...)
 }
