@@ -66,7 +66,7 @@ func New(d Deps) (*Server, error) {
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.ContextWithFallback = true
-	engine.Use(otelgin.Middleware("finobs-api"), identify, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, strictJSON)
+	engine.Use(otelgin.Middleware("finobs-api"), identify, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, strictQuery, strictJSON)
 	engine.NoRoute(noRoute)
 	engine.NoMethod(noMethod)
 	if err := s.register(engine); err != nil {

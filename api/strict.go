@@ -6,6 +6,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
 
 	"finobs/internal/fault"
 
@@ -17,6 +20,26 @@ const (
 	maxBody  = 1 << 20 // bytes of a JSON body
 	maxDepth = 16      // nested objects and arrays
 )
+
+// strictQuery refuses parameters that no database keeps as text, and queries that
+// two parsers could read differently.
+func strictQuery(c *gin.Context) {
+	values, err := url.ParseQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		abort(c, fault.Wrap(err, fault.Invalid, "invalid-query", "the query string cannot be read: %v", err))
+		return
+	}
+	for name, list := range values {
+		if len(list) > 1 {
+			abort(c, fault.New(fault.Invalid, "invalid-query", "query parameter %q is given %d times", name, len(list)))
+			return
+		}
+		if !utf8.ValidString(list[0]) || strings.ContainsRune(list[0], 0) {
+			abort(c, fault.New(fault.Invalid, "invalid-query", "query parameter %q is not valid UTF-8 or holds a NUL character", name))
+			return
+		}
+	}
+}
 
 // strictJSON refuses JSON that two parsers could read differently: duplicate
 // keys, invalid UTF-8, trailing data, and nesting beyond use. Unknown and
@@ -49,12 +72,15 @@ func checkJSON(body []byte) error {
 	}
 	dec := jsontext.NewDecoder(bytes.NewReader(body))
 	for {
-		_, err := dec.ReadToken()
+		token, err := dec.ReadToken()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
+		}
+		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {
+			return errors.New("a string holds a NUL character, which the database cannot keep")
 		}
 		if dec.StackDepth() > maxDepth {
 			return errors.New("it is nested too deeply")

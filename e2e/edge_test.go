@@ -29,6 +29,7 @@ func TestStrictJSON(t *testing.T) {
 		"unknown enum":      {`{"kind":"fire","severity":"low","title":"t"}`, 422},
 		"empty title":       {`{"kind":"other","severity":"low","title":""}`, 422},
 		"blank title":       {`{"kind":"other","severity":"low","title":"  "}`, 422},
+		"NUL in a key":      {`{"kind":"other","severity":"low","title":"t","\u0000":"x"}`, 422},
 		"NUL in the title":  {`{"kind":"other","severity":"low","title":"a\u0000b"}`, 422},
 		"endless title":     {`{"kind":"other","severity":"low","title":"` + strings.Repeat("a", 300) + `"}`, 422},
 		"array":             {`[]`, 422},
@@ -70,6 +71,11 @@ func TestParameters(t *testing.T) {
 		"/incidents?limit=501":                422,
 		"/incidents?limit=x":                  422,
 		"/incidents?status=wrong":             422,
+		"/incidents?desk=%00":                 422,
+		"/incidents?desk=%ff":                 422,
+		"/incidents?desk=A&desk=B":            422,
+		"/incidents?desk=%zz":                 422,
+		"/incidents/export?reason=a%00b":      422,
 		"/incidents?colour=red":               422,
 		"/incidents/0":                        422,
 		"/incidents/x":                        422,
@@ -287,6 +293,30 @@ func TestRawHTTP(t *testing.T) {
 		conn.Close()
 		if err != nil || !strings.Contains(line, tc.status) {
 			t.Errorf("%s: answered %q, %v", name, line, err)
+		}
+	}
+}
+
+// A reason that the database cannot keep is refused at the edge: behind it, it
+// would be tried again for ever.
+func TestTextThatTheDatabaseCannotKeep(t *testing.T) {
+	e := world.ask(t)
+	for path, body := range map[string]string{
+		"/approval/": `{"kind":"desk.override","reason":"a\u0000b"}`, "/approval/" + e.id + "/decision": `{"decision":"approve","reason":"\u0000"}`,
+		"/approval": `{"kind":"desk.override","parameters":{"x":"\u0000"}}`,
+	} {
+		if r := world.call(t, "bob", "POST", path, body); r.Status != http.StatusUnprocessableEntity {
+			t.Errorf("POST %s answered %d: %s", path, r.Status, r.Body)
+		}
+	}
+	for _, reason := range []string{"äöü 漢字 🙂", "' OR 1=1 --", "<script>", `\"{}`, "\\u202e"} {
+		body, err := json.Marshal(map[string]any{"kind": "desk.override", "reason": reason, "parameters": map[string]string{"n": fmt.Sprint(unique.Add(1)), "text": reason}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := want(t, world.call(t, "alice", "POST", "/approval/", string(body)), http.StatusAccepted).str("approval_request_id")
+		if got := world.call(t, "alice", "GET", "/approval/"+id, "").str("reason"); got != reason {
+			t.Errorf("reason %q came back as %q", reason, got)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"finobs/internal/canonical"
 	"finobs/internal/fault"
@@ -97,6 +98,11 @@ func (a Action) Validate() error {
 	case len(a.Parameters) > maxParameters:
 		return bad("%d parameters are over the limit of %d", len(a.Parameters), maxParameters)
 	}
+	for _, text := range a.texts() {
+		if strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
+			return bad("a target, a parameter or the requester holds a NUL character or is not valid UTF-8")
+		}
+	}
 	for i, t := range a.Targets {
 		if !namePattern.MatchString(t.Kind) || t.ID == "" {
 			return bad("target %d needs a kind in lower case and an id", i+1)
@@ -114,6 +120,18 @@ func (a Action) Validate() error {
 		}
 	}
 	return nil
+}
+
+// texts lists everything in an action that a caller may have written.
+func (a Action) texts() []string {
+	texts := []string{a.Requester.Issuer, a.Requester.Subject}
+	for _, t := range a.Targets {
+		texts = append(texts, t.ID, t.Version)
+	}
+	for _, value := range a.Parameters {
+		texts = append(texts, value)
+	}
+	return texts
 }
 
 // Canonical returns the bytes that a person approves (see package canonical).

@@ -33,6 +33,7 @@ const (
 	tokenType   = "at+jwt" // RFC 9068, section 2.1
 	maxToken    = 8 << 10  // bytes
 	maxSubject  = 255      // bytes
+	maxDesk     = 32       // bytes
 	maxLifetime = 24 * time.Hour
 	leeway      = 30 * time.Second // between our clock and the issuer's
 )
@@ -132,6 +133,8 @@ func (c claims) check() error {
 		return fmt.Errorf("the subject must have 1 to %d bytes", maxSubject)
 	case strings.ContainsFunc(c.Subject, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return errors.New("the subject holds control characters")
+	case len(c.Desk) > maxDesk || strings.ContainsFunc(c.Desk, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+		return fmt.Errorf("the desk must have at most %d bytes and no white space", maxDesk)
 	case c.Expiry == nil || c.IssuedAt == nil:
 		return errors.New("the token has no exp or no iat")
 	case c.Expiry.Time().Sub(c.IssuedAt.Time()) > maxLifetime || !c.Expiry.Time().After(c.IssuedAt.Time()):

@@ -57,6 +57,7 @@ func TestMintRefuses(t *testing.T) {
 		"unknown kind":     func(p *approval.Principal, _ *time.Duration) { p.Kind = "robot" },
 		"too long a life":  func(_ *approval.Principal, d *time.Duration) { *d = 25 * time.Hour },
 		"no life":          func(_ *approval.Principal, d *time.Duration) { *d = 0 },
+		"a long desk":      func(p *approval.Principal, _ *time.Duration) { p.Desk = strings.Repeat("D", 33) },
 		"a line in a name": func(p *approval.Principal, _ *time.Duration) { p.Subject = "a\nb" },
 	} {
 		p, ttl := alice(), time.Hour

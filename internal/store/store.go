@@ -83,6 +83,9 @@ func classify(err error) error {
 		case "08", "53", "57", "40", "55": // connection, resources, shutdown, serialization, lock not available
 			return fault.Wrap(err, fault.Unavailable, "database-unavailable", "the database cannot answer now; try again")
 		}
+		if pqErr.Code.Class() == "22" { // data exception: no retry mends it
+			return fault.Wrap(err, fault.Invalid, "data-refused", "the database cannot keep a value that was given")
+		}
 		return err
 	case errors.As(err, &netErr), errors.Is(err, sql.ErrConnDone), errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(err, fault.Unavailable, "database-unavailable", "the database cannot be reached; try again")
