@@ -35,7 +35,30 @@ type Request struct {
 	UseBy        *time.Time `json:"use_by"`    // when Approved: last moment of use
 	ConsumedAt   *time.Time `json:"consumed_at"`
 	ConsumedBy   string     `json:"consumed_by"` // workflow that spent the approval
+
+	Summary         string     `json:"summary"`              // what approvers are shown, see Render; frozen at the request
+	Attachment      string     `json:"attachment,omitempty"` // content that the action names by its digest
+	Reopens         int64      `json:"reopens,omitempty"`    // the earlier request that this one takes up again
+	Supersedes      int64      `json:"supersedes,omitempty"` // the request that this one takes the place of
+	Assignee        Person     `json:"assignee"`             // who is to look at it; empty for nobody
+	EscalationLevel int        `json:"escalation_level"`     // escalations so far
+	FallbackAt      *time.Time `json:"fallback_at"`          // since when the fallback list is admitted
 }
+
+// Links are the other requests that a request refers to; 0 for none.
+type Links struct {
+	Reopens    int64 `json:"reopens,omitempty"`
+	Supersedes int64 `json:"supersedes,omitempty"`
+}
+
+// Links returns the links of r.
+func (r Request) Links() Links { return Links{r.Reopens, r.Supersedes} }
+
+// Open reports whether r can still be decided on or used.
+func (r Request) Open() bool { return r.Status == Pending || r.Status == Approved }
+
+// Fallback reports whether the policy's fallback list is admitted.
+func (r Request) Fallback() bool { return r.FallbackAt != nil }
 
 // DecisionOutcome says what became of a delivered decision.
 type DecisionOutcome string
@@ -56,6 +79,7 @@ type Recorded struct {
 	Outcome       DecisionOutcome `json:"outcome"`
 	OutcomeReason string          `json:"outcome_reason"` // why it did not count
 	CountedAs     string          `json:"counted_as"`     // Repeated: id of the person's first decision
+	SummarySHA256 string          `json:"summary_sha256"` // of what the approver was shown, hexadecimal
 	TraceID       string          `json:"trace_id"`
 	DecidedAt     time.Time       `json:"decided_at"`
 	RecordedAt    time.Time       `json:"recorded_at"`

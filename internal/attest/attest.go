@@ -60,6 +60,12 @@ type Decision struct {
 	Verdict      approval.Verdict   `json:"verdict"`
 	Reason       string             `json:"reason"`
 	Reviewer     approval.Principal `json:"reviewer"`
+	// OnBehalfOf is the delegator, as he stands, when the reviewer decides in
+	// his place by the delegation DelegationID.
+	OnBehalfOf    *approval.Principal `json:"on_behalf_of,omitempty"`
+	DelegationID  int64               `json:"delegation_id,string,omitempty"`
+	Fallback      bool                `json:"fallback,omitempty"` // the fallback list was admitted
+	SummarySHA256 string              `json:"summary_sha256"`     // of the text that the reviewer was shown
 	Deadline     time.Time          `json:"deadline"`
 	RequestID    string             `json:"request_id"`
 	TraceID      string             `json:"trace_id"`

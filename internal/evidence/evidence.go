@@ -14,14 +14,21 @@ import (
 )
 
 // RequestDigest is what the API's command is bound to when a person asks for an
-// action: this approval id, action, policy and reason, and no other.
-func RequestDigest(approvalID int64, actionDigest, policyDigest, reason string) (string, error) {
-	return canonical.Digest("finobs.request.v1", canonical.Object{
+// action: this approval id, action, policy, reason and links, and no other.
+func RequestDigest(approvalID int64, actionDigest, policyDigest, reason string, links approval.Links) (string, error) {
+	o := canonical.Object{
 		"approval_id":   strconv.FormatInt(approvalID, 10),
 		"action_digest": actionDigest,
 		"policy_digest": policyDigest,
 		"reason":        reason,
-	})
+	}
+	if links.Reopens != 0 {
+		o["reopens"] = strconv.FormatInt(links.Reopens, 10)
+	}
+	if links.Supersedes != 0 {
+		o["supersedes"] = strconv.FormatInt(links.Supersedes, 10)
+	}
+	return canonical.Digest("finobs.request.v1", o)
 }
 
 // Request checks that r is whole: its action, policy and command belong together
@@ -45,7 +52,7 @@ func Request(v *attest.Verifier, r approval.Request) (approval.Action, *approval
 	if err != nil {
 		return a, nil, broken(err, "the request carries no valid command of the API")
 	}
-	want, err := RequestDigest(r.ID, r.ActionDigest, r.PolicyDigest, r.Reason)
+	want, err := RequestDigest(r.ID, r.ActionDigest, r.PolicyDigest, r.Reason, r.Links())
 	if err != nil {
 		return a, nil, broken(err, "the request has no digest")
 	}
@@ -54,12 +61,20 @@ func Request(v *attest.Verifier, r approval.Request) (approval.Action, *approval
 		return a, nil, broken(nil, "the command was given for another request")
 	case c.WorkflowID != r.WorkflowID:
 		return a, nil, broken(nil, "the command was given for workflow %s", c.WorkflowID)
-	case c.Principal.Person != a.Requester || r.Requester != a.Requester:
-		return a, nil, broken(nil, "the command was given by %s, the action is asked for by %s", c.Principal.Subject, a.Requester.Subject)
+	case c.Principal.Person != author(a) || r.Requester != a.Requester:
+		return a, nil, broken(nil, "the command was given by %s, the action was written by %s", c.Principal.Subject, author(a).Subject)
 	case r.Kind != a.Kind || r.Desk != a.Desk || r.Simulation != (a.Mode == approval.Simulation):
 		return a, nil, broken(nil, "the request's kind, desk or mode is not the action's")
 	}
 	return a, p, nil
+}
+
+// author is who wrote an action: its last editor, or else the requester.
+func author(a approval.Action) approval.Person {
+	if a.Editor != nil {
+		return *a.Editor
+	}
+	return a.Requester
 }
 
 // Decision checks that a token is a decision on r, made in time. It returns what
@@ -85,7 +100,10 @@ func Decision(v *attest.Verifier, r approval.Request, token string) (attest.Deci
 // by its own token, and the policy over them. It returns the approved action, or
 // a fault of kind Forbidden that says what is wrong. It does not look at the
 // status and not at the clock; the caller does.
-func Approved(v *attest.Verifier, r approval.Request, decisions []approval.Recorded) (approval.Action, error) {
+//
+// stand drops the decisions that no longer stand, because a person has lost a
+// role since; nil, for an auditor without the roster, lets all of them stand.
+func Approved(v *attest.Verifier, r approval.Request, decisions []approval.Recorded, stand func(*approval.Policy, approval.Action, []approval.Decision) []approval.Decision) (approval.Action, error) {
 	a, p, err := Request(v, r)
 	if err != nil {
 		return a, err
@@ -99,16 +117,35 @@ func Approved(v *attest.Verifier, r approval.Request, decisions []approval.Recor
 		if err != nil {
 			return a, broken(err, "decision %s does not hold", d.ID)
 		}
-		if said.ID != d.ID || said.Verdict != d.Verdict || said.Reason != d.Reason ||
-			said.Reviewer.Person != d.Reviewer.Person || !slices.Equal(said.Reviewer.Roles, d.Reviewer.Roles) {
+		if !recordedAs(d, said) {
 			return a, broken(nil, "decision %s is recorded differently from what was signed", d.ID)
 		}
-		counted = append(counted, approval.Decision{ID: said.ID, Verdict: said.Verdict, Reviewer: said.Reviewer})
+		counted = append(counted, Said(said))
+	}
+	if stand != nil {
+		counted = stand(p, a, counted)
 	}
 	if out := approval.Tally(p, a, counted); out.Status != approval.Approved {
 		return a, broken(nil, "the recorded decisions amount to %s, not to an approval", out.Status)
 	}
 	return a, nil
+}
+
+// Said is the decision that a token states.
+func Said(d attest.Decision) approval.Decision {
+	return approval.Decision{ID: d.ID, Verdict: d.Verdict, Reviewer: d.Reviewer, OnBehalfOf: d.OnBehalfOf, Fallback: d.Fallback}
+}
+
+// recordedAs reports whether a recorded decision says what was signed.
+func recordedAs(d approval.Recorded, said attest.Decision) bool {
+	same := func(p, q approval.Principal) bool {
+		return p.Person == q.Person && p.Kind == q.Kind && p.Desk == q.Desk && slices.Equal(p.Roles, q.Roles)
+	}
+	if (d.OnBehalfOf == nil) != (said.OnBehalfOf == nil) || d.OnBehalfOf != nil && !same(*d.OnBehalfOf, *said.OnBehalfOf) {
+		return false
+	}
+	return said.ID == d.ID && said.Verdict == d.Verdict && said.Reason == d.Reason && said.Fallback == d.Fallback &&
+		said.SummarySHA256 == d.SummarySHA256 && same(d.Reviewer, said.Reviewer)
 }
 
 func broken(cause error, format string, args ...any) error {

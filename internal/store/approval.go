@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -40,13 +41,28 @@ type requestRow struct {
 	UseBy        *time.Time `db:"use_by"`
 	ConsumedAt   *time.Time `db:"consumed_at"`
 	ConsumedBy   *string    `db:"consumed_by"`
+
+	RiskTier        string         `db:"risk_tier"`
+	Summary         string         `db:"summary"`
+	Attachment      string         `db:"attachment"`
+	Reopens         *int64         `db:"reopens"`
+	Supersedes      *int64         `db:"supersedes"`
+	AssigneeIss     string         `db:"assignee_iss"`
+	AssigneeSub     string         `db:"assignee_sub"`
+	EscalationLevel int            `db:"escalation_level"`
+	FallbackAt      *time.Time     `db:"fallback_at"`
+	TargetIDs       pq.StringArray `db:"target_ids"`
+}
+
+// orZero reads a column that may be null.
+func orZero[T any](v *T) (zero T) {
+	if v == nil {
+		return zero
+	}
+	return *v
 }
 
 func (r requestRow) domain() (approval.Request, error) {
-	consumedBy := ""
-	if r.ConsumedBy != nil {
-		consumedBy = *r.ConsumedBy
-	}
 	return approval.Request{
 		ID: r.ApprovalID, WorkflowID: r.WorkflowID, FirstRunID: r.FirstRunID, Kind: r.Kind,
 		Action: r.Action, ActionDigest: r.ActionDigest, PolicyID: r.PolicyID, Policy: r.Policy, PolicyDigest: r.PolicyDigest,
@@ -54,7 +70,10 @@ func (r requestRow) domain() (approval.Request, error) {
 		Desk:      r.Desk, Simulation: r.IsSimulation, Reason: r.Reason, Command: r.Command,
 		RequestID: r.RequestID, TraceID: r.TraceID, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
 		Status: approval.Status(r.Status), StatusReason: r.StatusReason,
-		ClosedAt: r.ClosedAt, UseBy: r.UseBy, ConsumedAt: r.ConsumedAt, ConsumedBy: consumedBy,
+		ClosedAt: r.ClosedAt, UseBy: r.UseBy, ConsumedAt: r.ConsumedAt, ConsumedBy: orZero(r.ConsumedBy),
+		Summary: r.Summary, Attachment: r.Attachment, Reopens: orZero(r.Reopens), Supersedes: orZero(r.Supersedes),
+		Assignee:        approval.Person{Issuer: r.AssigneeIss, Subject: r.AssigneeSub},
+		EscalationLevel: r.EscalationLevel, FallbackAt: r.FallbackAt,
 	}, nil
 }
 
@@ -73,46 +92,57 @@ type decisionRow struct {
 	CountedAs     *string        `db:"counted_as"`
 	DecidedAt     time.Time      `db:"decided_at"`
 	RecordedAt    time.Time      `db:"recorded_at"`
+	ApproverKind  string         `db:"approver_kind"`
+	ApproverDesk  string         `db:"approver_desk"`
+	OnBehalfOf    []byte         `db:"on_behalf_of"`
+	Fallback      bool           `db:"fallback"`
+	SummarySHA256 string         `db:"summary_sha256"`
 }
 
 func (r decisionRow) domain() (approval.Recorded, error) {
-	countedAs := ""
-	if r.CountedAs != nil {
-		countedAs = *r.CountedAs
-	}
-	return approval.Recorded{
+	d := approval.Recorded{
 		Decision: approval.Decision{
-			ID: r.DecisionID, Verdict: approval.Verdict(r.Verdict),
+			ID: r.DecisionID, Verdict: approval.Verdict(r.Verdict), Fallback: r.Fallback,
 			Reviewer: approval.Principal{
 				Person: approval.Person{Issuer: r.ApproverIss, Subject: r.ApproverSub},
-				Kind:   approval.Human, Roles: r.ApproverRoles,
+				Kind:   approval.ActorKind(r.ApproverKind), Roles: r.ApproverRoles, Desk: r.ApproverDesk,
 			},
 		},
-		ApprovalID: r.ApprovalID, Reason: r.Reason, Token: r.Token,
-		Outcome: approval.DecisionOutcome(r.Outcome), OutcomeReason: r.OutcomeReason, CountedAs: countedAs,
+		ApprovalID: r.ApprovalID, Reason: r.Reason, Token: r.Token, SummarySHA256: r.SummarySHA256,
+		Outcome: approval.DecisionOutcome(r.Outcome), OutcomeReason: r.OutcomeReason, CountedAs: orZero(r.CountedAs),
 		DecidedAt: r.DecidedAt.UTC(), RecordedAt: r.RecordedAt.UTC(),
-	}, nil
+	}
+	if r.OnBehalfOf != nil {
+		if err := json.Unmarshal(r.OnBehalfOf, &d.OnBehalfOf); err != nil {
+			return d, fmt.Errorf("reading for whom decision %s was made: %w", r.DecisionID, err)
+		}
+	}
+	return d, nil
 }
 
 const (
 	requestColumns = `approval_id, workflow_id, kind, action, action_digest, policy_id, policy, policy_digest,
 		requester_iss, requester_sub, desk, is_simulation, reason, command, request_id, trace_id,
-		created_at, expires_at, status, status_reason, closed_at, use_by, consumed_at, consumed_by`
+		created_at, expires_at, status, status_reason, closed_at, use_by, consumed_at, consumed_by,
+		risk_tier, summary, attachment, reopens, supersedes, assignee_iss, assignee_sub, escalation_level, fallback_at, target_ids,
+		first_run_id`
 	decisionColumns = `decision_id, approval_id, verdict, approver_iss, approver_sub, approver_roles, reason,
-		token, outcome, outcome_reason, counted_as, decided_at, recorded_at`
+		token, outcome, outcome_reason, counted_as, decided_at, recorded_at,
+		approver_kind, approver_desk, on_behalf_of, fallback, summary_sha256`
 )
 
 // InsertRequest records a new request. A Conflict of code approval-open means
 // that the same action is open under another approval.
-func (t *Tx) InsertRequest(ctx context.Context, r approval.Request) error {
+func (t *Tx) InsertRequest(ctx context.Context, r approval.Request, a approval.Action) error {
 	_, err := t.exec(ctx, `
 		INSERT INTO finobs.approval_request (approval_id, workflow_id, first_run_id, kind, action, action_digest,
 			policy_id, policy, policy_digest, requester_iss, requester_sub, desk, is_simulation, reason, command,
-			request_id, trace_id, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			request_id, trace_id, created_at, expires_at, risk_tier, summary, attachment, reopens, supersedes, target_ids)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+			$20, $21, $22, nullif($23::bigint, 0), nullif($24::bigint, 0), $25)`,
 		r.ID, r.WorkflowID, r.FirstRunID, r.Kind, r.Action, r.ActionDigest,
 		r.PolicyID, r.Policy, r.PolicyDigest, r.Requester.Issuer, r.Requester.Subject, r.Desk, r.Simulation, r.Reason, r.Command,
-		r.RequestID, r.TraceID, r.CreatedAt, r.ExpiresAt)
+		r.RequestID, r.TraceID, r.CreatedAt, r.ExpiresAt, a.RiskTier, r.Summary, r.Attachment, r.Reopens, r.Supersedes, pq.Array(a.TargetIDs()))
 	if violates(err, "approval_request_one_open") {
 		return fault.Wrap(err, fault.Conflict, "approval-open", "the same action is open under another approval")
 	}
@@ -126,7 +156,7 @@ func (t *Tx) InsertRequest(ctx context.Context, r approval.Request) error {
 // transaction ends. A request that is not there is a fault of kind NotFound.
 func (t *Tx) LockRequest(ctx context.Context, id int64) (approval.Request, error) {
 	var row requestRow
-	err := t.get(ctx, &row, `SELECT `+requestColumns+`, first_run_id
+	err := t.get(ctx, &row, `SELECT `+requestColumns+`
 		FROM finobs.approval_request WHERE approval_id = $1 FOR UPDATE`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return approval.Request{}, fault.New(fault.NotFound, "no-such-approval", "there is no approval %d", id)
@@ -144,7 +174,7 @@ func (t *Tx) LockRequest(ctx context.Context, id int64) (approval.Request, error
 // one has ended, by termination perhaps.
 func (t *Tx) LapsedRequests(ctx context.Context, actionDigest, workflowID, firstRun string) ([]approval.Request, error) {
 	var rows []requestRow
-	err := t.list(ctx, &rows, `SELECT `+requestColumns+`, first_run_id
+	err := t.list(ctx, &rows, `SELECT `+requestColumns+`
 		FROM finobs.approval_request
 		WHERE action_digest = $1 AND status IN ('pending', 'approved')
 			AND (status = 'pending' AND expires_at <= $2 OR use_by < $2 OR workflow_id = $3 AND first_run_id <> $4)
@@ -169,12 +199,23 @@ func (t *Tx) Decisions(ctx context.Context, approvalID int64) ([]approval.Record
 // InsertDecision records a decision with its outcome.
 func (t *Tx) InsertDecision(ctx context.Context, d approval.Recorded) error {
 	roles := append([]string{}, d.Reviewer.Roles...) // never null
+	var onBehalfOf *string
+	if d.OnBehalfOf != nil {
+		text, err := json.Marshal(d.OnBehalfOf)
+		if err != nil {
+			return fmt.Errorf("recording decision %s: %w", d.ID, err)
+		}
+		s := string(text)
+		onBehalfOf = &s
+	}
 	_, err := t.exec(ctx, `
 		INSERT INTO finobs.approval_decision (decision_id, approval_id, verdict, approver_iss, approver_sub, approver_key,
-			approver_roles, reason, token, outcome, outcome_reason, counted_as, trace_id, decided_at, recorded_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::uuid, $13, $14, $15)`,
+			approver_roles, reason, token, outcome, outcome_reason, counted_as, trace_id, decided_at, recorded_at,
+			approver_kind, approver_desk, on_behalf_of, fallback, summary_sha256)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::uuid, $13, $14, $15, $16, $17, $18, $19, $20)`,
 		d.ID, d.ApprovalID, d.Verdict, d.Reviewer.Issuer, d.Reviewer.Subject, d.Reviewer.Key(),
-		pq.Array(roles), d.Reason, d.Token, d.Outcome, d.OutcomeReason, d.CountedAs, d.TraceID, d.DecidedAt, d.RecordedAt)
+		pq.Array(roles), d.Reason, d.Token, d.Outcome, d.OutcomeReason, d.CountedAs, d.TraceID, d.DecidedAt, d.RecordedAt,
+		d.Reviewer.Kind, d.Reviewer.Desk, onBehalfOf, d.Fallback, d.SummarySHA256)
 	if err != nil {
 		return fmt.Errorf("recording decision %s: %w", d.ID, err)
 	}

@@ -1,0 +1,57 @@
+package approval
+
+import "time"
+
+// NoticeKind says what a notice is about.
+type NoticeKind string
+
+// The closed set of kinds of notices.
+const (
+	NoticeRequested       NoticeKind = "approval.requested"
+	NoticeReminder        NoticeKind = "approval.reminder"
+	NoticeEscalation      NoticeKind = "approval.escalation"
+	NoticeNobodyEligible  NoticeKind = "approval.nobody_eligible"
+	NoticeOutcome         NoticeKind = "approval.outcome"
+	occasionRequested                = "requested"
+	occasionNobodyElegible           = "nobody-eligible"
+	occasionOutcome                  = "outcome"
+)
+
+// NoticeStatus is where a notice stands.
+type NoticeStatus string
+
+// The closed set of statuses of a notice.
+const (
+	NoticeQueued  NoticeStatus = "queued"
+	NoticeSending NoticeStatus = "sending" // an attempt began; what became of it is not on record
+	NoticeSent    NoticeStatus = "sent"
+	NoticeSkipped NoticeStatus = "skipped" // there was no need any more, or no such channel
+	NoticeDead    NoticeStatus = "dead"    // every attempt failed; a person may send it again
+	NoticeUnknown NoticeStatus = "unknown" // it may have arrived; only a person sends it again
+)
+
+// Notice tells people about a request: once per occasion, whatever restarts.
+type Notice struct {
+	ID           string
+	ApprovalID   int64
+	Occasion     string // unique within the request: requested, outcome, or the name of a rung
+	Kind         NoticeKind
+	Channel      string
+	Recipients   []Recipient
+	Subject      string
+	Body         string
+	WhilePending bool // not sent once the request is decided
+	Status       NoticeStatus
+	Detail       string // what the last attempt said
+	Attempts     int
+	Round        int // 1, and one more for each re-send by a person
+	TraceID      string
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+}
+
+// Recipient is somebody whom a notice is for.
+type Recipient struct {
+	Person
+	Email string `json:"email"`
+}
