@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -19,14 +18,14 @@ import (
 
 // ApprovalTx is what the activities of the gate need of a transaction.
 type ApprovalTx interface {
-	Recorder
-	Now() time.Time
-	InsertRequest(ctx context.Context, r approval.Request) error
-	LockRequest(ctx context.Context, id int64) (approval.Request, error)
+	JudgeTx
+	InsertRequest(ctx context.Context, r approval.Request, a approval.Action) error
 	LapsedRequests(ctx context.Context, actionDigest, workflowID, firstRun string) ([]approval.Request, error)
-	Decisions(ctx context.Context, approvalID int64) ([]approval.Recorded, error)
+	SupersededRequests(ctx context.Context, newer approval.Request, a approval.Action) ([]approval.Request, error)
 	InsertDecision(ctx context.Context, d approval.Recorded) error
-	CloseRequest(ctx context.Context, id int64, to approval.Status, reason string, useBy *time.Time) error
+	FiredRungs(ctx context.Context, approvalID int64) ([]string, error)
+	FireRung(ctx context.Context, approvalID int64, rung approval.Rung, by approval.Person) (bool, error)
+	AdmitFallback(ctx context.Context, id int64) error
 }
 
 // Approvals are the activities of the gate.
@@ -37,40 +36,44 @@ type Approvals struct {
 
 // OpenRequestInput is what a gated workflow was started with.
 type OpenRequestInput struct {
-	FirstRun   string `json:"first_run"`
-	ApprovalID int64  `json:"approval_id"`
-	Action     string `json:"action"`
-	Policy     string `json:"policy"`
-	Reason     string `json:"reason"`
-	Command    string `json:"command"`
+	FirstRun   string         `json:"first_run"`
+	ApprovalID int64          `json:"approval_id"`
+	Action     string         `json:"action"`
+	Policy     string         `json:"policy"`
+	Reason     string         `json:"reason"`
+	Command    string         `json:"command"`
+	Attachment string         `json:"attachment,omitempty"`
+	Links      approval.Links `json:"links,omitzero"`
 }
 
-// GateStatus is where a request stands. ExpiresIn is counted by the database's
+// GateStatus is where a request stands. WakeIn is counted by the database's
 // clock; workflows make timers of it.
 type GateStatus struct {
-	Status    approval.Status `json:"status"`
-	Missing   []string        `json:"missing"`
-	Deadline  time.Time       `json:"deadline"`
-	ExpiresIn time.Duration   `json:"expires_in"`
+	Status   approval.Status `json:"status"`
+	Missing  []string        `json:"missing"`
+	Deadline time.Time       `json:"deadline"`
+	WakeIn   time.Duration   `json:"wake_in"`         // until the deadline or the next rung of the ladder
+	Nudge    []string        `json:"nudge,omitempty"` // workflows whose requests were closed along the way
 }
 
 // OpenRequest records the request that a workflow gates, or finds it recorded.
 // A start that the API did not sign is recorded as refused and fails.
 func (a *Approvals) OpenRequest(ctx context.Context, in OpenRequestInput) (GateStatus, error) {
-	request, policy, err := a.request(ctx, in)
+	m, err := a.request(ctx, in)
 	if err != nil {
 		return GateStatus{}, temporalError(refuseStart(ctx, a.InTx, in.FirstRun, in.Command, err))
 	}
 	var out GateStatus
 	err = a.InTx(ctx, func(tx ApprovalTx) error {
-		existing, err := tx.LockRequest(ctx, request.ID)
+		existing, err := lockMatter(ctx, tx, m.ID)
 		switch {
 		case fault.KindOf(err) == fault.NotFound:
-			return a.insertRequest(ctx, tx, in, request, policy, &out)
+			out, err = a.insert(ctx, tx, in.FirstRun, m)
+			return err
 		case err != nil:
 			return err
-		case existing.ActionDigest != request.ActionDigest || existing.WorkflowID != request.WorkflowID:
-			return fault.New(fault.Conflict, "approval-of-another-action", "approval %d is over another action", request.ID)
+		case existing.ActionDigest != m.ActionDigest || existing.WorkflowID != m.WorkflowID:
+			return fault.New(fault.Conflict, "approval-of-another-action", "approval %d is over another action", m.ID)
 		}
 		out, err = a.status(ctx, tx, existing)
 		return err
@@ -84,145 +87,139 @@ func (a *Approvals) OpenRequest(ctx context.Context, in OpenRequestInput) (GateS
 
 // request builds the record of a request from a workflow's input and checks that
 // the API vouches for it.
-func (a *Approvals) request(ctx context.Context, in OpenRequestInput) (approval.Request, *approval.Policy, error) {
+func (a *Approvals) request(ctx context.Context, in OpenRequestInput) (*matter, error) {
 	action, err := approval.ParseAction([]byte(in.Action))
 	if err != nil {
-		return approval.Request{}, nil, fault.Wrap(err, fault.Forbidden, "start-not-signed", "the action cannot be read")
+		return nil, fault.Wrap(err, fault.Forbidden, "start-not-signed", "the action cannot be read")
 	}
 	c, err := a.Verifier.Command(in.Command)
 	if err != nil {
-		return approval.Request{}, nil, fault.Wrap(err, fault.Forbidden, "start-not-signed", "the start is not signed by the API")
+		return nil, fault.Wrap(err, fault.Forbidden, "start-not-signed", "the start is not signed by the API")
 	}
 	info := activity.GetInfo(ctx)
-	r := approval.Request{
+	m := &matter{action: action, Request: approval.Request{
 		ID: in.ApprovalID, WorkflowID: info.WorkflowExecution.ID, FirstRunID: in.FirstRun, Kind: action.Kind,
 		Action: []byte(in.Action), ActionDigest: canonical.DigestBytes(approval.ActionDigestDomain, []byte(in.Action)),
 		Policy: []byte(in.Policy), PolicyDigest: canonical.DigestBytes(approval.PolicyDigestDomain, []byte(in.Policy)),
 		Requester: action.Requester, Desk: action.Desk, Simulation: action.Mode == approval.Simulation,
 		Reason: in.Reason, Command: in.Command, RequestID: c.RequestID, TraceID: c.TraceID,
-	}
-	_, policy, err := evidence.Request(a.Verifier, r)
-	if err != nil {
-		return r, nil, err
+		Attachment: in.Attachment, Reopens: in.Links.Reopens, Supersedes: in.Links.Supersedes,
+	}}
+	if _, m.policy, err = evidence.Request(a.Verifier, m.Request); err != nil {
+		return nil, err
 	}
 	if c.WorkflowType != info.WorkflowType.Name {
 		// An Approval may be asked for first and the export later; the command of
 		// the one does not start the other.
-		return r, nil, fault.New(fault.Forbidden, "start-not-signed", "the start was signed for workflow type %s", c.WorkflowType)
+		return nil, fault.New(fault.Forbidden, "start-not-signed", "the start was signed for workflow type %s", c.WorkflowType)
 	}
-	r.PolicyID = policy.ID
-	return r, policy, nil
+	if action.Editor != nil && in.Links.Supersedes == 0 {
+		return nil, fault.New(fault.Forbidden, "start-not-signed", "an edited action takes the place of a request, and this one names none")
+	}
+	m.PolicyID = m.policy.ID
+	m.Summary = approval.Render(action, m.policy)
+	return m, nil
 }
 
-func (a *Approvals) insertRequest(ctx context.Context, tx ApprovalTx, in OpenRequestInput, r approval.Request, p *approval.Policy, out *GateStatus) error {
-	if err := closeLapsed(ctx, tx, in, r); err != nil {
-		return err
+func (a *Approvals) insert(ctx context.Context, tx ApprovalTx, firstRun string, m *matter) (GateStatus, error) {
+	if err := closeLapsed(ctx, tx, firstRun, m.Request); err != nil {
+		return GateStatus{}, err
 	}
-	r.CreatedAt = tx.Now()
-	r.ExpiresAt = tx.Now().Add(p.Expires)
-	if err := tx.InsertRequest(ctx, r); err != nil {
-		return err
+	nudge, err := closeSuperseded(ctx, tx, firstRun, m)
+	if err != nil {
+		return GateStatus{}, err
 	}
-	_, err := tx.Append(ctx, stepOf(ctx, in.FirstRun, "open-request", strconv.FormatInt(r.ID, 10)), ledger.Entry{
-		Type: "approval.requested", Actor: ledger.Actor{Kind: approval.Human, Person: r.Requester},
-		Subject: approvalSubject(r.ID), Action: "request", Outcome: string(approval.Pending), Reason: r.Reason,
-		Desk: r.Desk, RequestID: r.RequestID, TraceID: r.TraceID, Simulation: r.Simulation,
-		Details: canonical.Object{
-			"kind": r.Kind, "action": string(r.Action), "action_digest": r.ActionDigest, "policy_id": r.PolicyID,
-			"policy_digest": r.PolicyDigest, "expires_at": ledger.FormatTime(r.ExpiresAt),
-		},
+	m.CreatedAt = tx.Now()
+	m.ExpiresAt = tx.Now().Add(m.policy.Expires)
+	if err := tx.InsertRequest(ctx, m.Request, m.action); err != nil {
+		return GateStatus{}, err
+	}
+	m.Status = approval.Pending
+	by := m.Requester
+	if m.action.Editor != nil {
+		by = *m.action.Editor
+	}
+	_, err = tx.Append(ctx, stepOf(ctx, firstRun, "open-request", strconv.FormatInt(m.ID, 10)), ledger.Entry{
+		Type: "approval.requested", Actor: ledger.Actor{Kind: approval.Human, Person: by},
+		Subject: approvalSubject(m.ID), Action: "request", Outcome: string(approval.Pending), Reason: m.Reason,
+		Desk: m.Desk, RequestID: m.RequestID, TraceID: m.TraceID, Simulation: m.Simulation, Details: requestDetails(m.Request),
 	})
 	if err != nil {
+		return GateStatus{}, err
+	}
+	if m.policy.Auto {
+		err = approveByPolicy(ctx, tx, firstRun, m)
+	} else {
+		err = a.firstLook(ctx, tx, firstRun, m)
+	}
+	if err != nil {
+		return GateStatus{}, err
+	}
+	out, err := a.status(ctx, tx, *m)
+	out.Nudge = nudge
+	return out, err
+}
+
+func requestDetails(r approval.Request) canonical.Object {
+	details := canonical.Object{
+		"kind": r.Kind, "action": string(r.Action), "action_digest": r.ActionDigest, "policy_id": r.PolicyID,
+		"policy_digest": r.PolicyDigest, "expires_at": ledger.FormatTime(r.ExpiresAt),
+	}
+	for name, id := range map[string]int64{"reopens": r.Reopens, "supersedes": r.Supersedes} {
+		if id != 0 {
+			details[name] = strconv.FormatInt(id, 10)
+		}
+	}
+	return details
+}
+
+// approveByPolicy approves a request that its policy leaves to no person.
+func approveByPolicy(ctx context.Context, tx ApprovalTx, firstRun string, m *matter) error {
+	useBy := tx.Now().Add(m.policy.ReuseFor)
+	if err := tx.CloseRequest(ctx, m.ID, approval.Approved, "by policy "+m.policy.ID, &useBy); err != nil {
 		return err
 	}
-	r.Status = approval.Pending
-	*out, err = a.status(ctx, tx, r)
+	m.Status, m.UseBy = approval.Approved, &useBy
+	_, err := tx.Append(ctx, stepOf(ctx, firstRun, "approve-by-policy", strconv.FormatInt(m.ID, 10)), ledger.Entry{
+		Type: "approval.decided", Actor: ledger.Itself("policy"), Subject: approvalSubject(m.ID), Action: string(approval.Approve),
+		Outcome: string(approval.Counted), Reason: "policy " + m.policy.ID + " approves by itself", Desk: m.Desk,
+		RequestID: m.RequestID, TraceID: m.TraceID, Simulation: m.Simulation,
+		Details: canonical.Object{"action_digest": m.ActionDigest, "policy_digest": m.PolicyDigest, "status": string(m.Status)},
+	})
 	return err
 }
 
-// status says where a request stands and, while it is pending, what is missing.
-func (a *Approvals) status(ctx context.Context, tx ApprovalTx, r approval.Request) (GateStatus, error) {
-	s := GateStatus{Status: r.Status, Missing: []string{}, Deadline: r.ExpiresAt, ExpiresIn: r.ExpiresAt.Sub(tx.Now())}
-	if r.Status != approval.Pending {
+// status says where a request stands and, while it is pending, what is missing
+// and when the next thing is due.
+func (a *Approvals) status(ctx context.Context, tx ApprovalTx, m matter) (GateStatus, error) {
+	s := GateStatus{Status: m.Status, Missing: []string{}, Deadline: m.ExpiresAt, WakeIn: m.ExpiresAt.Sub(tx.Now())}
+	if m.Status != approval.Pending {
 		return s, nil
 	}
-	decisions, err := tx.Decisions(ctx, r.ID)
+	setting, err := m.setting(ctx, tx)
 	if err != nil {
 		return s, err
 	}
-	out, err := tally(r, decisions)
+	standing := setting.Stand(m.policy, m.action, m.counted())
+	if missing := approval.Tally(m.policy, m.action, standing).Missing; missing != nil {
+		s.Missing = missing
+	}
+	if len(m.policy.Ladder) == 0 {
+		return s, nil
+	}
+	fired, err := tx.FiredRungs(ctx, m.ID)
 	if err != nil {
 		return s, err
 	}
-	s.Missing = out.Missing
+	if rung, left := m.policy.NextRung("", fired); left {
+		s.WakeIn = min(s.WakeIn, m.CreatedAt.Add(rung.After).Sub(tx.Now()))
+	}
 	return s, nil
-}
-
-func tally(r approval.Request, decisions []approval.Recorded) (approval.Outcome, error) {
-	policy, err := approval.Thaw(r.Policy, r.PolicyDigest)
-	if err != nil {
-		return approval.Outcome{}, fmt.Errorf("tallying approval %d: %w", r.ID, err)
-	}
-	action, err := approval.ParseAction(r.Action)
-	if err != nil {
-		return approval.Outcome{}, fmt.Errorf("tallying approval %d: %w", r.ID, err)
-	}
-	var counted []approval.Decision
-	for _, d := range decisions {
-		if d.Outcome == approval.Counted {
-			counted = append(counted, d.Decision)
-		}
-	}
-	return approval.Tally(policy, action, counted), nil
-}
-
-// GateRef names a request to the activities that move it on.
-type GateRef struct {
-	FirstRun   string `json:"first_run"`
-	ApprovalID int64  `json:"approval_id"`
-}
-
-// ExpireRequest lets a pending request expire when its deadline has passed by the
-// database's clock, and otherwise changes nothing.
-func (a *Approvals) ExpireRequest(ctx context.Context, in GateRef) (GateStatus, error) {
-	return a.closePending(ctx, in, approval.Expired, "nobody decided in time", func(tx ApprovalTx, r approval.Request) bool {
-		return !tx.Now().Before(r.ExpiresAt)
-	})
-}
-
-// CancelRequest cancels a pending request whose workflow was cancelled.
-func (a *Approvals) CancelRequest(ctx context.Context, in GateRef) (GateStatus, error) {
-	return a.closePending(ctx, in, approval.Cancelled, "the workflow was cancelled", func(ApprovalTx, approval.Request) bool {
-		return true
-	})
-}
-
-func (a *Approvals) closePending(ctx context.Context, in GateRef, to approval.Status, reason string, due func(ApprovalTx, approval.Request) bool) (GateStatus, error) {
-	var out GateStatus
-	err := a.InTx(ctx, func(tx ApprovalTx) error {
-		r, err := tx.LockRequest(ctx, in.ApprovalID)
-		if err != nil {
-			return err
-		}
-		if r.WorkflowID == activity.GetInfo(ctx).WorkflowExecution.ID && r.Status == approval.Pending && due(tx, r) {
-			if err := tx.CloseRequest(ctx, r.ID, to, reason, nil); err != nil {
-				return err
-			}
-			r.Status = to
-			if err := appendClosed(ctx, tx, in.FirstRun, r, reason); err != nil {
-				return err
-			}
-		}
-		out, err = a.status(ctx, tx, r)
-		return err
-	})
-	failpoint.Hit("gate.after-close")
-	return out, temporalError(err)
 }
 
 // closeLapsed makes room for a new request over an action: an earlier one that
 // can no longer be used must not stand in its way for ever.
-func closeLapsed(ctx context.Context, tx ApprovalTx, in OpenRequestInput, request approval.Request) error {
+func closeLapsed(ctx context.Context, tx ApprovalTx, firstRun string, request approval.Request) error {
 	lapsed, err := tx.LapsedRequests(ctx, request.ActionDigest, request.WorkflowID, request.FirstRunID)
 	if err != nil {
 		return err
@@ -232,25 +229,69 @@ func closeLapsed(ctx context.Context, tx ApprovalTx, in OpenRequestInput, reques
 		if tx.Now().Before(r.ExpiresAt) && (r.UseBy == nil || !tx.Now().After(*r.UseBy)) {
 			to, reason = approval.Cancelled, "its workflow ended without it"
 		}
-		if err := tx.CloseRequest(ctx, r.ID, to, reason, nil); err != nil {
+		m, err := matterOf(r)
+		if err != nil {
 			return err
 		}
-		r.Status = to
-		if err := appendClosed(ctx, tx, in.FirstRun, r, reason); err != nil {
+		if err := closeMatter(ctx, tx, firstRun, &m, to, reason); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func appendClosed(ctx context.Context, tx ApprovalTx, firstRun string, r approval.Request, reason string) error {
-	_, err := tx.Append(ctx, stepOf(ctx, firstRun, "close-request", strconv.FormatInt(r.ID, 10)), ledger.Entry{
-		Type: "approval." + string(r.Status), Actor: ledger.Itself("worker"), Subject: approvalSubject(r.ID),
+// closeSuperseded closes the requests that a new one takes the place of: the one
+// that it was edited from, and pending ones of the same requester over the same
+// targets, whose versions or parameters have changed. It returns the workflows
+// that wait for them.
+func closeSuperseded(ctx context.Context, tx ApprovalTx, firstRun string, newer *matter) ([]string, error) {
+	older, err := tx.SupersededRequests(ctx, newer.Request, newer.action)
+	if err != nil {
+		return nil, err
+	}
+	if newer.Supersedes != 0 {
+		edited, err := tx.LockRequest(ctx, newer.Supersedes)
+		if err != nil {
+			return nil, err
+		}
+		if edited.Status != approval.Pending || edited.Requester != newer.Requester || edited.Kind != newer.Kind {
+			return nil, fault.New(fault.Conflict, "not-editable", "approval %d cannot be edited: it is %s", edited.ID, edited.Status)
+		}
+		older = append(older, edited)
+	}
+	var workflows []string
+	closed := map[int64]bool{}
+	for _, r := range older {
+		if closed[r.ID] {
+			continue
+		}
+		closed[r.ID] = true
+		m, err := matterOf(r)
+		if err != nil {
+			return nil, err
+		}
+		reason := "approval " + strconv.FormatInt(newer.ID, 10) + " takes its place"
+		if err := closeMatter(ctx, tx, firstRun, &m, approval.Superseded, reason); err != nil {
+			return nil, err
+		}
+		workflows = append(workflows, r.WorkflowID)
+	}
+	return workflows, nil
+}
+
+func appendClosed(ctx context.Context, tx Recorder, firstRun string, r approval.Request, reason string, by ledger.Actor) error {
+	_, err := tx.Append(ctx, stepOf(ctx, firstRun, "close-request", strconv.FormatInt(r.ID, 10)), closedEntry(r, reason, by))
+	return err
+}
+
+// closedEntry says that a request was closed by no decision of its approvers.
+func closedEntry(r approval.Request, reason string, by ledger.Actor) ledger.Entry {
+	return ledger.Entry{
+		Type: "approval." + string(r.Status), Actor: by, Subject: approvalSubject(r.ID),
 		Action: "close", Outcome: string(r.Status), Reason: reason, Desk: r.Desk,
 		RequestID: r.RequestID, TraceID: r.TraceID, Simulation: r.Simulation,
 		Details: canonical.Object{"action_digest": r.ActionDigest},
-	})
-	return err
+	}
 }
 
 func approvalSubject(id int64) ledger.Subject {

@@ -36,6 +36,9 @@ type Transaction[T any] func(ctx context.Context, fn func(T) error) error
 // comes from the workflow: activities are not told it. A made-up one can only
 // meet a conflict or write an entry twice, never release anything.
 func stepOf(ctx context.Context, firstRun, step, ordinal string) ledger.Step {
+	if w, repair := ctx.Value(repairKey{}).(ledger.Workflow); repair {
+		return ledger.Step{Workflow: w, Step: step, Ordinal: ordinal}
+	}
 	info := activity.GetInfo(ctx)
 	return ledger.Step{
 		Workflow: ledger.Workflow{Namespace: info.Namespace, ID: info.WorkflowExecution.ID, FirstRun: firstRun},

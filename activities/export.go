@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/canonical"
-	"finobs/internal/evidence"
 	"finobs/internal/export"
 	"finobs/internal/failpoint"
 	"finobs/internal/fault"
@@ -22,11 +22,7 @@ import (
 
 // ExportTx is what the export activities need of a transaction.
 type ExportTx interface {
-	Recorder
-	Now() time.Time
-	LockRequest(ctx context.Context, id int64) (approval.Request, error)
-	Decisions(ctx context.Context, approvalID int64) ([]approval.Recorded, error)
-	ConsumeRequest(ctx context.Context, id int64, by string) (bool, error)
+	EffectTx
 	InsertExport(ctx context.Context, x export.Export) (int64, error)
 	ExportOf(ctx context.Context, approvalID int64) (export.Export, bool, error)
 	SealExport(ctx context.Context, id int64, s export.Seal) (bool, error)
@@ -60,7 +56,7 @@ func (x *Exports) GenerateExport(ctx context.Context, in GateRef) (ExportDone, e
 	defer beat(ctx)()
 	intended, spec, err := x.begin(ctx, in)
 	if err != nil {
-		return ExportDone{}, temporalError(x.deny(ctx, in, err))
+		return ExportDone{}, temporalError(deny(ctx, x.InTx, in, "export", err))
 	}
 	failpoint.Hit("export.after-consume")
 	if intended.Status != export.Sealed {
@@ -83,55 +79,30 @@ func (x *Exports) GenerateExport(ctx context.Context, in GateRef) (ExportDone, e
 // begin spends the approval and records the intent, or finds that this very
 // workflow did so before.
 func (x *Exports) begin(ctx context.Context, in GateRef) (out export.Export, spec export.Spec, err error) {
+	var refused error
 	err = x.InTx(ctx, func(tx ExportTx) error {
-		r, err := tx.LockRequest(ctx, in.ApprovalID)
+		m, how, err := spend(ctx, tx, x.Verifier, in)
 		if err != nil {
 			return err
 		}
-		decisions, err := tx.Decisions(ctx, r.ID)
-		if err != nil {
+		if how == superseded {
+			refused = targetMoved(m)
+			return nil
+		}
+		if spec, err = export.FromAction(m.action); err != nil {
 			return err
 		}
-		action, err := evidence.Approved(x.Verifier, r, decisions)
-		if err != nil {
-			return err
-		}
-		if spec, err = export.FromAction(action); err != nil {
-			return err
-		}
-		by := consumer(ctx, in)
-		if r.Status == approval.Consumed && r.ConsumedBy == by {
+		if how == spentOnce {
 			var found bool
-			if out, found, err = tx.ExportOf(ctx, r.ID); err == nil && !found {
-				err = fault.New(fault.Internal, "export-missing", "approval %d was spent on no export", r.ID)
+			if out, found, err = tx.ExportOf(ctx, m.ID); err == nil && !found {
+				err = fault.New(fault.Internal, "export-missing", "approval %d was spent on no export", m.ID)
 			}
 			return err
 		}
-		spent, err := tx.ConsumeRequest(ctx, r.ID, by)
-		if err != nil {
-			return err
-		}
-		if !spent {
-			return fault.New(fault.Forbidden, "approval-not-usable", "approval %d is %s and cannot be used", r.ID, usability(tx, r))
-		}
-		out, err = x.intend(ctx, tx, in, r, action, spec)
+		out, err = x.intend(ctx, tx, in, m.Request, m.action, spec)
 		return err
 	})
-	return out, spec, err
-}
-
-func usability(tx ExportTx, r approval.Request) string {
-	if r.Status == approval.Approved && r.UseBy != nil && tx.Now().After(*r.UseBy) {
-		return "past its last moment of use"
-	}
-	return string(r.Status)
-}
-
-// consumer names the execution that spends an approval; retries, continued and
-// reset runs are the same one.
-func consumer(ctx context.Context, in GateRef) string {
-	info := activity.GetInfo(ctx)
-	return info.WorkflowExecution.ID + "/" + in.FirstRun
+	return out, spec, errors.Join(err, refused)
 }
 
 func (x *Exports) intend(ctx context.Context, tx ExportTx, in GateRef, r approval.Request, a approval.Action, spec export.Spec) (export.Export, error) {
@@ -208,26 +179,6 @@ func (x *Exports) seal(ctx context.Context, in GateRef, out *export.Export, seal
 		})
 		return err
 	})
-}
-
-// deny records that an effect was refused, and returns why.
-func (x *Exports) deny(ctx context.Context, in GateRef, why error) error {
-	if fault.KindOf(why).Retryable() {
-		return why
-	}
-	ordinal := strings.Join([]string{strconv.FormatInt(in.ApprovalID, 10), fault.CodeOf(why), fault.MessageOf(why)}, " ")
-	err := x.InTx(ctx, func(tx ExportTx) error {
-		_, err := tx.Append(ctx, stepOf(ctx, in.FirstRun, "effect-denied", ordinal), ledger.Entry{
-			Type: "effect.denied", Actor: ledger.Itself("worker"), Subject: approvalSubject(in.ApprovalID),
-			Action: "export", Outcome: "denied", Reason: fault.MessageOf(why), TraceID: traceID(ctx),
-			Details: canonical.Object{"code": fault.CodeOf(why), "workflow_type": activity.GetInfo(ctx).WorkflowType.Name},
-		})
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return why
 }
 
 // ConfirmInput is what the workflow was told about an export.

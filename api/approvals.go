@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,112 +14,6 @@ import (
 
 	"go.temporal.io/api/workflowservice/v1"
 )
-
-// personView is a person in answers.
-type personView struct {
-	Issuer  string `json:"iss"`
-	Subject string `json:"sub"`
-}
-
-func viewPerson(p approval.Person) personView { return personView{p.Issuer, p.Subject} }
-
-// approvalView is a request for approval in answers.
-type approvalView struct {
-	ID             int64           `json:"approval_request_id"`
-	Kind           string          `json:"kind"`
-	Action         json.RawMessage `json:"action" doc:"exactly what is approved, in canonical JSON"`
-	ActionDigest   string          `json:"action_digest"`
-	PolicyID       string          `json:"policy_id"`
-	PolicyDigest   string          `json:"policy_digest"`
-	Requester      personView      `json:"requester"`
-	Desk           string          `json:"desk"`
-	IsSimulation   bool            `json:"is_simulation"`
-	Reason         string          `json:"reason"`
-	Status         approval.Status `json:"status" enum:"pending,approved,consumed,rejected,expired,cancelled,superseded"`
-	StatusReason   string          `json:"status_reason"`
-	Missing        []string        `json:"missing" doc:"in words, whose approval is waited for"`
-	AllowedActions []string        `json:"allowed_actions" doc:"what the caller may do with it now: approve, reject"`
-	CreatedAt      time.Time       `json:"created_at"`
-	ExpiresAt      time.Time       `json:"expires_at"`
-	ClosedAt       *time.Time      `json:"closed_at" doc:"when it left pending"`
-	UseBy          *time.Time      `json:"use_by" doc:"an approval's last moment of use"`
-	ConsumedAt     *time.Time      `json:"consumed_at"`
-	WorkflowID     string          `json:"workflow_id"`
-	TraceID        string          `json:"trace_id"`
-	Decisions      []decisionView  `json:"decisions"`
-}
-
-// decisionView is a decision in answers.
-type decisionView struct {
-	DecisionID string                   `json:"decision_id"`
-	Verdict    approval.Verdict         `json:"verdict"`
-	Approver   personView               `json:"approver"`
-	Roles      []string                 `json:"roles"`
-	Reason     string                   `json:"reason"`
-	Outcome    approval.DecisionOutcome `json:"outcome" enum:"counted,repeated,refused"`
-	Why        string                   `json:"outcome_reason" doc:"why it did not count"`
-	DecidedAt  time.Time                `json:"decided_at"`
-}
-
-func viewDecision(d approval.Recorded) decisionView {
-	roles := d.Reviewer.Roles
-	if roles == nil {
-		roles = []string{}
-	}
-	return decisionView{
-		DecisionID: d.ID, Verdict: d.Verdict, Approver: viewPerson(d.Reviewer.Person), Roles: roles,
-		Reason: d.Reason, Outcome: d.Outcome, Why: d.OutcomeReason, DecidedAt: d.DecidedAt,
-	}
-}
-
-// viewApproval shows a request to the caller; what he may do with it is computed
-// by the code that will judge it.
-func viewApproval(ctx context.Context, r approval.Request, decisions []approval.Recorded) (approvalView, error) {
-	v := approvalView{
-		ID: r.ID, Kind: r.Kind, Action: r.Action, ActionDigest: r.ActionDigest, PolicyID: r.PolicyID, PolicyDigest: r.PolicyDigest,
-		Requester: viewPerson(r.Requester), Desk: r.Desk, IsSimulation: r.Simulation, Reason: r.Reason,
-		Status: r.Status, StatusReason: r.StatusReason, Missing: []string{}, AllowedActions: []string{},
-		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ClosedAt: r.ClosedAt, UseBy: r.UseBy, ConsumedAt: r.ConsumedAt,
-		WorkflowID: r.WorkflowID, TraceID: r.TraceID, Decisions: []decisionView{},
-	}
-	for _, d := range decisions {
-		v.Decisions = append(v.Decisions, viewDecision(d))
-	}
-	if r.Status != approval.Pending {
-		return v, nil
-	}
-	policy, action, err := governing(r)
-	if err != nil {
-		return v, err
-	}
-	me := principal(ctx)
-	var counted []approval.Decision
-	decided := false
-	for _, d := range decisions {
-		if d.Outcome == approval.Counted {
-			counted = append(counted, d.Decision)
-			decided = decided || d.Reviewer.Same(me.Person)
-		}
-	}
-	v.Missing = approval.Tally(policy, action, counted).Missing
-	if !decided && permits(me, ApprovalJudge) && policy.Ineligible(action, me) == "" {
-		v.AllowedActions = []string{string(approval.Approve), string(approval.Reject)}
-	}
-	return v, nil
-}
-
-// governing reads a request's frozen policy and its action.
-func governing(r approval.Request) (*approval.Policy, approval.Action, error) {
-	policy, err := approval.Thaw(r.Policy, r.PolicyDigest)
-	if err != nil {
-		return nil, approval.Action{}, fmt.Errorf("reading policy of approval %d: %w", r.ID, err)
-	}
-	action, err := approval.ParseAction(r.Action)
-	if err != nil {
-		return nil, action, fmt.Errorf("reading action of approval %d: %w", r.ID, err)
-	}
-	return policy, action, nil
-}
 
 // Paging is how every list is paged: newest first, by id.
 type Paging struct {
@@ -144,18 +37,41 @@ type listApprovalsInput struct {
 	Kind      string `query:"kind" maxLength:"64"`
 	Desk      string `query:"desk" maxLength:"32"`
 	Requester string `query:"requester" maxLength:"255" doc:"sub of the requester"`
+	Assignee  string `query:"assignee" maxLength:"255" doc:"sub of who is to look at it"`
+	RiskTier  string `query:"risk_tier" enum:"low,medium,high"`
+	Escalated string `query:"escalated" enum:"true,false"`
+	Sort      string `query:"sort" enum:"newest,deadline" default:"newest" doc:"deadline: the one that expires first comes first; page with after_deadline and before"`
+	After     string `query:"after_deadline" maxLength:"40" doc:"for sort=deadline: next_deadline of the page before, together with before"`
 }
 
 type approvalPage struct {
 	Items      []approvalView `json:"items"`
 	NextBefore int64          `json:"next_before" doc:"cursor of the next page; 0 on the last one"`
+	NextAfter  string         `json:"next_deadline,omitempty" doc:"for sort=deadline, the other half of the cursor"`
 }
 
 type body[T any] struct{ Body T }
 
 func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*body[approvalPage], error) {
-	filter := store.ApprovalFilter{Status: approval.Status(in.Status), Kind: in.Kind, Desk: in.Desk, Requester: in.Requester}
+	filter := store.ApprovalFilter{
+		Status: approval.Status(in.Status), Kind: in.Kind, Desk: in.Desk, Requester: in.Requester, Assignee: in.Assignee,
+		RiskTier: in.RiskTier, Escalated: in.Escalated,
+	}
+	if in.Sort == "deadline" {
+		filter.ByDeadline = true
+		if in.After != "" {
+			after, err := time.Parse(time.RFC3339Nano, in.After)
+			if err != nil {
+				return nil, fault.New(fault.Invalid, "invalid-query", "after_deadline %q is no time such as next_deadline gives", in.After)
+			}
+			filter.AfterDeadline = after
+		}
+	}
 	list, err := s.Reader.Approvals(ctx, filter, in.page())
+	if err != nil {
+		return nil, err
+	}
+	setting, err := s.settings.now(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -173,12 +89,14 @@ func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*bo
 	}
 	out := approvalPage{Items: []approvalView{}}
 	for _, r := range list {
-		v, err := viewApproval(ctx, r, byApproval[r.ID])
+		v, err := viewApproval(ctx, setting, r, byApproval[r.ID])
 		if err != nil {
 			return nil, err
 		}
 		out.Items = append(out.Items, v)
-		out.NextBefore = in.next(len(list), r.ID)
+		if out.NextBefore = in.next(len(list), r.ID); out.NextBefore != 0 && filter.ByDeadline {
+			out.NextAfter = r.ExpiresAt.Format(time.RFC3339Nano)
+		}
 	}
 	return &body[approvalPage]{out}, nil
 }
@@ -187,17 +105,13 @@ type idInput struct {
 	ID int64 `path:"id" minimum:"1"`
 }
 
-func (s *Server) getApproval(ctx context.Context, in *idInput) (*body[approvalView], error) {
+func (s *Server) getApproval(ctx context.Context, in *idInput) (*body[approvalDetail], error) {
 	r, err := s.recorded(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	decisions, err := s.Reader.Decisions(ctx, r.ID)
-	if err != nil {
-		return nil, err
-	}
-	v, err := viewApproval(ctx, r, decisions)
-	return &body[approvalView]{v}, err
+	v, err := s.viewDetail(ctx, r)
+	return &body[approvalDetail]{v}, err
 }
 
 // recorded reads a request. One that was asked for but not yet recorded, because
@@ -250,26 +164,57 @@ type askedOutput struct {
 	Body   askedView
 }
 
-// reservedKinds begin the kinds of actions that finobs carries out itself.
-const reservedKinds = "export."
+// reservedKinds begin the kinds of actions that finobs carries out itself, and
+// name the routes that ask for them.
+var reservedKinds = map[string]string{
+	"export.": "POST /incidents/export", "user.": "POST /users or PATCH /users/{sub}", "policy.": "POST /policies",
+}
 
 func (s *Server) askApproval(ctx context.Context, in *askInput) (*askedOutput, error) {
-	if strings.HasPrefix(in.Body.Kind, reservedKinds) {
-		return nil, fault.New(fault.Invalid, "kind-has-a-route", "ask for kind %s by its own route, such as POST /incidents/export", in.Body.Kind)
+	for prefix, route := range reservedKinds {
+		if strings.HasPrefix(in.Body.Kind, prefix) {
+			return nil, fault.New(fault.Invalid, "kind-has-a-route", "ask for kind %s by its own route: %s", in.Body.Kind, route)
+		}
 	}
 	me := principal(ctx)
 	a := approval.Action{
 		Kind: in.Body.Kind, Targets: []approval.Target{}, Parameters: in.Body.Parameters, Requester: me.Person, Desk: me.Desk,
 		Mode: approval.Mode(in.Body.Mode),
 	}
-	for _, t := range in.Body.Targets {
-		a.Targets = append(a.Targets, approval.Target(t))
+	var err error
+	if a.Targets, err = s.targets(ctx, in.Body.Targets); err != nil {
+		return nil, err
 	}
-	got, err := s.ask(ctx, a, workflows.Approval, in.Body.Reason, in.Body.Renew)
+	got, err := s.ask(ctx, question{action: a, workflowType: workflows.Approval, reason: in.Body.Reason, renew: in.Body.Renew})
 	if err != nil {
 		return nil, err
 	}
 	return &askedOutput{Status: 202, Body: askedView{detailOf("Action", got.Status), got.ID, got.Status}}, nil
+}
+
+// targets takes the targets as given. One that finobs keeps itself must be there,
+// at the version that the caller saw; without a version it is today's.
+func (s *Server) targets(ctx context.Context, given []targetInput) ([]approval.Target, error) {
+	out := make([]approval.Target, 0, len(given))
+	for _, t := range given {
+		if t.Kind == "incident" {
+			id, err := strconv.ParseInt(t.ID, 10, 64)
+			if err != nil {
+				return nil, fault.New(fault.Invalid, "invalid-action", "target incident %q: the id of an incident is a number", t.ID)
+			}
+			i, err := s.Reader.Incident(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			now := strconv.FormatInt(i.Version, 10)
+			if t.Version != "" && t.Version != now {
+				return nil, fault.New(fault.Conflict, "target-moved", "incident %d is at version %s, not %s; look at it again", id, now, t.Version)
+			}
+			t.Version = now
+		}
+		out = append(out, approval.Target(t))
+	}
+	return out, nil
 }
 
 // detailOf says in words where a gated call stands.
@@ -286,54 +231,3 @@ func detailOf(what string, s approval.Status) string {
 	}
 }
 
-type historyView struct {
-	Entries []entryView `json:"entries"`
-}
-
-// entryView is a ledger entry in answers, with the seven fields of the brief.
-type entryView struct {
-	EntryID       string          `json:"entry_id"`
-	RecordedAt    time.Time       `json:"recorded_at"`
-	Type          string          `json:"type"`
-	Action        string          `json:"action"`
-	Outcome       string          `json:"outcome"`
-	Reason        string          `json:"reason"`
-	Actor         personView      `json:"actor"`
-	ActorType     string          `json:"actor_type" enum:"human,agent,system"`
-	AIExplanation *string         `json:"ai_explanation"`
-	AgentInput    *string         `json:"agent_input"`
-	AgentOutput   *string         `json:"agent_output"`
-	AgentVersion  *string         `json:"agent_version"`
-	OverrideType  *string         `json:"override_type"`
-	IsSimulation  bool            `json:"is_simulation"`
-	RequestID     string          `json:"request_id"`
-	TraceID       string          `json:"trace_id"`
-	LeafSHA256    string          `json:"leaf_sha256"`
-	Leaf          json.RawMessage `json:"leaf" doc:"the entry exactly as it is hashed"`
-}
-
-func viewEntry(e store.LoggedEntry) entryView {
-	return entryView{
-		EntryID: e.EntryID, RecordedAt: e.RecordedAt.UTC(), Type: e.Type, Action: e.Action, Outcome: e.Outcome, Reason: e.Reason,
-		Actor: personView{e.ActorIss, e.ActorSub}, ActorType: e.ActorType, AIExplanation: e.AIExplanation,
-		AgentInput: e.AgentInput, AgentOutput: e.AgentOutput, AgentVersion: e.AgentVersion, OverrideType: e.OverrideType,
-		IsSimulation: e.IsSimulation, RequestID: e.RequestID, TraceID: e.TraceID, LeafSHA256: e.LeafSHA256, Leaf: json.RawMessage(e.Leaf),
-	}
-}
-
-func (s *Server) approvalHistory(ctx context.Context, in *idInput) (*body[historyView], error) {
-	if _, err := s.recorded(ctx, in.ID); err != nil {
-		return nil, err
-	}
-	entries, err := s.history(ctx, "approval", in.ID)
-	return &body[historyView]{historyView{entries}}, err
-}
-
-func (s *Server) history(ctx context.Context, subject string, id int64) ([]entryView, error) {
-	list, err := s.Reader.History(ctx, subject, strconv.FormatInt(id, 10))
-	out := make([]entryView, 0, len(list))
-	for _, e := range list {
-		out = append(out, viewEntry(e))
-	}
-	return out, err
-}

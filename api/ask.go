@@ -31,11 +31,28 @@ type asked struct {
 	Recorded bool
 }
 
+// question is what a person asks to have approved.
+type question struct {
+	action       approval.Action
+	workflowType string
+	reason       string
+	renew        bool   // ask again although the same action was decided before
+	attachment   string // content that the action names by its digest
+	links        approval.Links
+}
+
 // ask gets an action before the people who must approve it. The same action by
 // the same requester is one request: asking again answers with it while it can
 // still be used, and, unless renew is set, for the policy's time after it ended.
-func (s *Server) ask(ctx context.Context, a approval.Action, workflowType, reason string, renew bool) (asked, error) {
-	policy, err := s.Policies.For(a)
+func (s *Server) ask(ctx context.Context, q question) (asked, error) {
+	policies, err := s.policies.inForce(ctx)
+	if err != nil {
+		return asked{}, err
+	}
+	if q.action.RiskTier, err = policies.Classify(q.action); err != nil {
+		return asked{}, err
+	}
+	policy, err := policies.For(q.action)
 	if err != nil {
 		return asked{}, err
 	}
@@ -43,11 +60,11 @@ func (s *Server) ask(ctx context.Context, a approval.Action, workflowType, reaso
 	if err != nil {
 		return asked{}, err
 	}
-	a.PolicyDigest = policyDigest
-	if err := a.Validate(); err != nil {
+	q.action.PolicyDigest = policyDigest
+	if err := q.action.Validate(); err != nil {
 		return asked{}, err
 	}
-	digest, err := a.Digest()
+	digest, err := q.action.Digest()
 	if err != nil {
 		return asked{}, fault.Wrap(err, fault.Invalid, "invalid-action", "the action is not valid text")
 	}
@@ -60,11 +77,11 @@ func (s *Server) ask(ctx context.Context, a approval.Action, workflowType, reaso
 		if err != nil {
 			return asked{}, err
 		}
-		if answers(latest, now, policy.Expires, renew) {
+		if answers(latest, now, policy.ReuseFor, q.renew) {
 			return asked{latest, true}, nil
 		}
 	}
-	return s.start(ctx, a, digest, frozen, workflowType, reason)
+	return s.start(ctx, q, digest, frozen)
 }
 
 // answers reports whether a recorded request answers the same question again.
@@ -80,38 +97,50 @@ func answers(r approval.Request, now time.Time, window time.Duration, renew bool
 	}
 }
 
-func (s *Server) start(ctx context.Context, a approval.Action, digest string, policy []byte, workflowType, reason string) (asked, error) {
+func (s *Server) start(ctx context.Context, q question, digest string, policy []byte) (asked, error) {
 	id, err := s.Reader.NextApprovalID(ctx)
 	if err != nil {
 		return asked{}, err
 	}
+	a := q.action
 	action, err := a.Canonical()
 	if err != nil {
 		return asked{}, err
 	}
-	payload, err := evidence.RequestDigest(id, digest, a.PolicyDigest, reason)
+	payload, err := evidence.RequestDigest(id, digest, a.PolicyDigest, q.reason, q.links)
 	if err != nil {
 		return asked{}, fault.Wrap(err, fault.Invalid, "invalid-reason", "the reason is not valid text")
 	}
 	workflowID := workflows.ActionWorkflowID(digest)
-	command, err := s.command(ctx, workflowType, workflowID, payload)
+	command, err := s.command(ctx, q.workflowType, workflowID, payload)
 	if err != nil {
 		return asked{}, err
 	}
-	input := workflows.GateInput{ApprovalID: id, Action: string(action), Policy: string(policy), Reason: reason, Command: command}
+	input := workflows.GateInput{
+		ApprovalID: id, Action: string(action), Policy: string(policy), Reason: q.reason, Command: command,
+		Attachment: q.attachment, Links: q.links,
+	}
 	id, err = s.startOrJoin(ctx, id, client.StartWorkflowOptions{
 		ID: workflowID, TaskQueue: workflows.TaskQueue,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		Memo:                  map[string]any{workflows.MemoApprovalID: id},
+		StaticSummary:         fmt.Sprintf("approval %d: %s, desk %s, %s risk", id, a.Kind, orAll(a.Desk), a.RiskTier),
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			workflows.SearchApprovalID.ValueSet(id), workflows.SearchStatus.ValueSet(string(approval.Pending)),
-			workflows.SearchKind.ValueSet(a.Kind), workflows.SearchDesk.ValueSet(a.Desk),
+			workflows.SearchKind.ValueSet(a.Kind), workflows.SearchDesk.ValueSet(a.Desk), workflows.SearchRiskTier.ValueSet(string(a.RiskTier)),
 			workflows.SearchRequester.ValueSet(a.Requester.Subject)),
-	}, workflowType, input)
+	}, q.workflowType, input)
 	if err != nil {
 		return asked{}, err
 	}
 	return s.awaitRequest(ctx, id), nil
+}
+
+func orAll(desk string) string {
+	if desk == "" {
+		return "(all)"
+	}
+	return desk
 }
 
 // startOrJoin starts the workflow of an action and returns the approval id. When

@@ -86,6 +86,10 @@ func (s *Server) guard(c *gin.Context) {
 		s.deny(c, "authenticate", fault.New(fault.Unauthenticated, "not-authenticated", "%v", err))
 		return
 	}
+	if p, err = s.roster.reduce(c.Request.Context(), p); err != nil {
+		abort(c, err)
+		return
+	}
 	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), principalKey, p))
 	if !permits(p, wanted) {
 		s.deny(c, "authorize", fault.New(fault.Forbidden, "not-permitted", "permission %s is needed; roles [%s] do not grant it",

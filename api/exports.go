@@ -39,7 +39,9 @@ func (s *Server) exportIncidents(ctx context.Context, in *exportIncidentsInput) 
 	filters := in.set()
 	filters["origin"] = in.Origin
 	spec := export.Spec{Dataset: export.Incidents, Format: export.Format(in.Format), Filters: filters}
-	got, err := s.ask(ctx, spec.Action(me.Person, me.Desk, approval.Live), workflows.Export, in.Reason, in.Renew)
+	got, err := s.ask(ctx, question{
+		action: spec.Action(me.Person, me.Desk, approval.Live), workflowType: workflows.Export, reason: in.Reason, renew: in.Renew,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +52,9 @@ func (s *Server) exportIncidents(ctx context.Context, in *exportIncidentsInput) 
 		x, found, err := s.Reader.ExportOf(ctx, got.ID)
 		if err != nil {
 			return nil, err
+		}
+		if found && x.Status == export.Failed {
+			return nil, fault.New(fault.Gone, "export-failed", "export %d was begun and its workflow ended before it was complete; add renew=true to ask again", x.ID)
 		}
 		if !found || x.Seal == nil {
 			return s.accepted(got), nil
@@ -132,7 +137,7 @@ type exportView struct {
 	Requester     personView        `json:"requester"`
 	Desk          string            `json:"desk"`
 	IsSimulation  bool              `json:"is_simulation"`
-	Status        string            `json:"status" enum:"intended,sealed"`
+	Status        string            `json:"status" enum:"intended,sealed,failed"`
 	CreatedAt     time.Time         `json:"created_at"`
 	Snapshot      string            `json:"snapshot,omitempty" doc:"Postgres snapshot of the one read"`
 	SnapshotAt    *time.Time        `json:"snapshot_at,omitempty"`
@@ -160,7 +165,7 @@ func viewExport(x export.Export) exportView {
 
 type listExportsInput struct {
 	Paging
-	Status  string `query:"status" enum:"intended,sealed"`
+	Status  string `query:"status" enum:"intended,sealed,failed"`
 	Dataset string `query:"dataset" maxLength:"64"`
 }
 

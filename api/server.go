@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"time"
 
-	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
@@ -42,7 +41,6 @@ type Deps struct {
 	Temporal    client.Client
 	Signer      attest.Signer
 	Identity    *identity.Verifier
-	Policies    *approval.Policies
 	Artefacts   *blobdir.Dir  // exports, read only
 	Spool       *blobdir.Dir  // received files
 	AnswerWait  time.Duration // how long an answer waits for the record before it is 202
@@ -54,6 +52,9 @@ type Server struct {
 	Deps
 	permissions map[string]Permission // "METHOD /path/:id" as gin writes it
 	denials     *denials
+	policies    *policySource
+	roster      *rosterCache
+	settings    *settingSource
 	handler     http.Handler
 	document    *huma.OpenAPI
 	log         *slog.Logger
@@ -62,6 +63,7 @@ type Server struct {
 // New builds the server. It fails when a route has no permission.
 func New(d Deps) (*Server, error) {
 	s := &Server{Deps: d, permissions: map[string]Permission{}, denials: newDenials(d.Reader), log: slog.Default()}
+	s.policies, s.roster, s.settings = &policySource{reader: d.Reader}, newRosterCache(d.Reader), &settingSource{reader: d.Reader}
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true

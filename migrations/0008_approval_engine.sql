@@ -92,11 +92,26 @@ CREATE TABLE finobs.notification (
 CREATE INDEX notification_queued ON finobs.notification (created_at) WHERE status = 'queued';
 CREATE INDEX notification_by_status ON finobs.notification (status, created_at DESC);
 
+-- Channels over which some worker can send. Notices for others are not queued.
+CREATE TABLE finobs.channel (
+    name       text PRIMARY KEY,
+    updated_at timestamptz NOT NULL
+);
+
+-- Who repairs holds this row's lock, so that one worker does at a time.
+CREATE TABLE finobs.reconciler (
+    only_row       boolean PRIMARY KEY DEFAULT true CONSTRAINT reconciler_is_one_row CHECK (only_row),
+    people_seen_at timestamptz NOT NULL DEFAULT '-infinity' -- changes of the roster that open requests know of
+);
+INSERT INTO finobs.reconciler DEFAULT VALUES;
+
 ALTER TABLE finobs.export DROP CONSTRAINT export_status_is_known;
 ALTER TABLE finobs.export ADD CONSTRAINT export_status_is_known CHECK (status IN ('intended', 'sealed', 'failed'));
 
 GRANT SELECT, INSERT ON finobs.approval_comment, finobs.delegation, finobs.approval_rung, finobs.notification TO finobs_worker;
 GRANT UPDATE (assignee_iss, assignee_sub, escalation_level, fallback_at) ON finobs.approval_request TO finobs_worker;
+GRANT SELECT, INSERT, UPDATE ON finobs.channel TO finobs_worker;
+GRANT SELECT, UPDATE ON finobs.reconciler TO finobs_worker;
 GRANT UPDATE (revoked_at) ON finobs.delegation TO finobs_worker;
 GRANT UPDATE (status, detail, attempts, round, updated_at) ON finobs.notification TO finobs_worker;
 
@@ -122,15 +137,20 @@ CREATE VIEW api.notification AS
 SELECT notification_id, approval_id, occasion, kind, channel, recipients, subject, body, while_pending, status, detail, attempts,
        round, created_at, updated_at
 FROM finobs.notification;
+CREATE VIEW api.channel AS SELECT name, updated_at FROM finobs.channel;
+GRANT SELECT ON api.channel TO finobs_api;
 GRANT SELECT ON api.approval_comment, api.delegation, api.approval_rung, api.notification TO finobs_api;
 
 -- +migrate Down
+DROP VIEW api.channel;
 DROP VIEW api.notification;
 DROP VIEW api.approval_rung;
 DROP VIEW api.delegation;
 DROP VIEW api.approval_comment;
 DROP VIEW api.approval_decision;
 DROP VIEW api.approval_request;
+DROP TABLE finobs.reconciler;
+DROP TABLE finobs.channel;
 DROP TABLE finobs.notification;
 DROP TABLE finobs.approval_rung;
 DROP TABLE finobs.delegation;

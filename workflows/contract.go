@@ -13,6 +13,7 @@ package workflows
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,6 +31,9 @@ const TaskQueue = "finobs"
 const (
 	Approval     = "Approval"
 	Export       = "Export"
+	Change       = "Change"
+	Act          = "Act"
+	Notify       = "Notify"
 	OpenIncident = "OpenIncident"
 	ImportFails  = "ImportFails"
 )
@@ -40,6 +44,10 @@ const (
 	ActivityRecordDecision = "RecordDecision"
 	ActivityExpireRequest  = "ExpireRequest"
 	ActivityCancelRequest  = "CancelRequest"
+	ActivityRecordAct      = "RecordAct"
+	ActivityApplyChange    = "ApplyChange"
+	ActivitySendNotice     = "SendNotice"
+	ActivityBuryNotice     = "BuryNotice"
 	ActivityGenerateExport = "GenerateExport"
 	ActivityConfirmExport  = "ConfirmExport"
 	ActivityRecordIncident = "RecordIncident"
@@ -49,6 +57,10 @@ const (
 
 // SignalDecision carries a DecisionSignal to a workflow that waits at a gate.
 const SignalDecision = "approval.decision"
+
+// SignalNudge asks a workflow that waits at a gate to look at the record again.
+// It carries nothing and authorises nothing.
+const SignalNudge = "approval.nudge"
 
 // QueryGate answers with a GateState.
 const QueryGate = "gate"
@@ -63,12 +75,22 @@ var (
 	SearchKind       = temporal.NewSearchAttributeKeyKeyword("FinobsKind")
 	SearchDesk       = temporal.NewSearchAttributeKeyKeyword("FinobsDesk")
 	SearchRequester  = temporal.NewSearchAttributeKeyKeyword("FinobsRequester")
+	SearchRiskTier   = temporal.NewSearchAttributeKeyKeyword("FinobsRiskTier")
 )
 
 // ActionWorkflowID is the id of the workflow that gates, and carries out, exactly
 // one action. Two requests for the same action meet in one workflow.
 func ActionWorkflowID(actionDigest string) string {
 	return "action-" + strings.TrimPrefix(actionDigest, "sha256:")
+}
+
+// ActWorkflowID is the id of the workflow that does an act.
+func ActWorkflowID(actID string) string { return "act-" + actID }
+
+// NotifyWorkflowID is the id of the workflow that sends a notice; each re-send by
+// a person is another round.
+func NotifyWorkflowID(notificationID string, round int) string {
+	return "notify-" + notificationID + "-" + strconv.Itoa(round)
 }
 
 // IncidentWorkflowID is the id of the workflow that opens an incident; key is the
@@ -80,13 +102,15 @@ func ImportWorkflowID(source, contentSHA256 string) string {
 	return "import-" + source + "-" + contentSHA256
 }
 
-// GateInput starts Approval and Export.
+// GateInput starts Approval, Export and Change.
 type GateInput struct {
-	ApprovalID int64  `json:"approval_id"`
-	Action     string `json:"action"` // canonical JSON, see approval.Action
-	Policy     string `json:"policy"` // frozen, see approval.Policy
-	Reason     string `json:"reason"`
-	Command    string `json:"command"` // token, see package attest
+	ApprovalID int64          `json:"approval_id"`
+	Action     string         `json:"action"` // canonical JSON, see approval.Action
+	Policy     string         `json:"policy"` // frozen, see approval.Policy
+	Reason     string         `json:"reason"`
+	Command    string         `json:"command"`              // token, see package attest
+	Attachment string         `json:"attachment,omitempty"` // content that the action names by its digest
+	Links      approval.Links `json:"links,omitzero"`
 }
 
 // DecisionSignal is the payload of SignalDecision.
@@ -114,6 +138,30 @@ type ExportResult struct {
 	GateResult
 	ExportID      int64  `json:"export_id,omitempty"`
 	ContentSHA256 string `json:"content_sha256,omitempty"`
+}
+
+// ChangeResult is the result of Change.
+type ChangeResult struct {
+	GateResult
+	Applied bool `json:"applied"`
+}
+
+// ActInput starts Act.
+type ActInput struct {
+	Command string       `json:"command"` // token over the digest of Act
+	Act     approval.Act `json:"act"`
+}
+
+// ActResult is the result of Act.
+type ActResult struct {
+	Status       approval.Status `json:"status,omitempty"`        // of the request
+	DelegationID int64           `json:"delegation_id,omitempty"` // of the delegation made
+}
+
+// NotifyInput starts Notify. It needs no signature: the row decides what is sent,
+// to whom, and whether it was sent before.
+type NotifyInput struct {
+	NotificationID string `json:"notification_id"`
 }
 
 // IncidentInput starts OpenIncident.

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"finobs/activities"
@@ -20,9 +21,10 @@ type gate struct {
 	in      GateInput
 	ref     activities.GateRef
 	signals workflow.ReceiveChannel
+	nudges  workflow.ReceiveChannel
 	seen    map[string]bool // tokens: a signal may be delivered twice
 	state   GateState
-	left    time.Duration // until the deadline, by the database's clock
+	left    time.Duration // until something is due, by the database's clock
 }
 
 // openGate records the request and answers queries from then on. It fails when
@@ -31,7 +33,8 @@ func openGate(ctx workflow.Context, in GateInput) (*gate, error) {
 	firstRun := workflow.GetInfo(ctx).FirstRunID
 	g := &gate{
 		in: in, ref: activities.GateRef{FirstRun: firstRun, ApprovalID: in.ApprovalID},
-		signals: workflow.GetSignalChannel(ctx, SignalDecision), seen: map[string]bool{},
+		signals: workflow.GetSignalChannel(ctx, SignalDecision), nudges: workflow.GetSignalChannel(ctx, SignalNudge),
+		seen:  map[string]bool{},
 		state: GateState{ApprovalID: in.ApprovalID, Status: approval.Pending, Missing: []string{}},
 	}
 	err := workflow.SetQueryHandler(ctx, QueryGate, func() (GateState, error) { return g.state, nil })
@@ -43,6 +46,7 @@ func openGate(ctx workflow.Context, in GateInput) (*gate, error) {
 	apart, _ := workflow.NewDisconnectedContext(ctx)
 	err = g.record(apart, ActivityOpenRequest, activities.OpenRequestInput{
 		FirstRun: firstRun, ApprovalID: in.ApprovalID, Action: in.Action, Policy: in.Policy, Reason: in.Reason, Command: in.Command,
+		Attachment: in.Attachment, Links: in.Links,
 	})
 	return g, err
 }
@@ -54,8 +58,35 @@ func (g *gate) record(ctx workflow.Context, activity string, input any) error {
 	if err := workflow.ExecuteLocalActivity(withRecord(ctx), activity, input).Get(ctx, &now); err != nil {
 		return err
 	}
-	g.state.Status, g.state.Missing, g.state.Deadline, g.left = now.Status, now.Missing, now.Deadline, now.ExpiresIn
+	g.state.Status, g.state.Missing, g.state.Deadline, g.left = now.Status, now.Missing, now.Deadline, now.WakeIn
+	workflow.SetCurrentDetails(ctx, g.state.words())
+	for _, id := range now.Nudge {
+		nudge(ctx, id)
+	}
 	return nil
+}
+
+// words say in the Temporal Web UI what is waited for, and from whom.
+func (s GateState) words() string {
+	if s.Status != approval.Pending {
+		return fmt.Sprintf("Approval %d is **%s**.", s.ApprovalID, s.Status)
+	}
+	missing := "a decision"
+	if len(s.Missing) > 0 {
+		missing = strings.Join(s.Missing, "; ")
+	}
+	return fmt.Sprintf("Approval %d waits for %s, until %s.", s.ApprovalID, missing, s.Deadline.UTC().Format(time.RFC3339))
+}
+
+// nudge asks another gated workflow to look at the record again. When it has
+// ended there is nobody to ask, and the reconciler looks anyway.
+func nudge(ctx workflow.Context, workflowID string) {
+	if workflowID == "" || workflowID == workflow.GetInfo(ctx).WorkflowExecution.ID {
+		return
+	}
+	if err := workflow.SignalExternalWorkflow(ctx, workflowID, "", SignalNudge, nil).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Debug("nobody to nudge", "workflow_id", workflowID, "error", err)
+	}
 }
 
 // wait blocks until the request is no longer pending. A cancelled workflow
@@ -68,15 +99,16 @@ func (g *gate) wait(ctx workflow.Context) error {
 		}
 		timerCtx, stopTimer := workflow.WithCancel(apart)
 		timer := workflow.NewTimer(timerCtx, max(g.left, time.Second))
-		expired := false
+		due := false
 		var err error
 		s := workflow.NewSelector(ctx)
 		s.AddReceive(g.signals, func(c workflow.ReceiveChannel, _ bool) { err = g.receive(apart, c) })
-		s.AddFuture(timer, func(workflow.Future) { expired = true })
+		s.AddReceive(g.nudges, func(c workflow.ReceiveChannel, _ bool) { due = true; drainAll(c) })
+		s.AddFuture(timer, func(workflow.Future) { due = true })
 		s.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) { err = g.record(apart, ActivityCancelRequest, g.ref) })
 		s.Select(ctx)
 		stopTimer()
-		if err == nil && expired {
+		if err == nil && due {
 			err = g.expire(apart)
 		}
 		if err != nil {
@@ -103,7 +135,13 @@ func (g *gate) result(ctx workflow.Context) (GateResult, error) {
 	return out, nil
 }
 
-// expire lets the request expire. Decisions that were delivered before the timer
+// drainAll takes every nudge that is there: they all ask for the same.
+func drainAll(c workflow.ReceiveChannel) {
+	for c.ReceiveAsync(nil) {
+	}
+}
+
+// expire does what is due, at the deadline or before. Decisions that were delivered before the timer
 // fired go first: the record judges them by when they were made.
 func (g *gate) expire(ctx workflow.Context) error {
 	if err := g.drain(ctx); err != nil || g.state.Status != approval.Pending {

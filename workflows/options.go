@@ -15,6 +15,11 @@ const (
 	// heartbeatTimeout is how soon a worker that died is noticed. Activities
 	// beat several times within it (package activities).
 	heartbeatTimeout = 10 * time.Second
+	// deliveryTimeout bounds one attempt at a notice; channels give up sooner.
+	deliveryTimeout = 2 * time.Minute
+	// deliveryAttempts at doubling intervals take about a day, and then a person
+	// has to look.
+	deliveryAttempts = 30
 	// forever stands for no limit where the SDK wants a number: a database that
 	// is down for a week must not fail a request for approval.
 	forever = 10 * 365 * 24 * time.Hour
@@ -40,6 +45,17 @@ func withEffect(ctx workflow.Context) workflow.Context {
 		HeartbeatTimeout:    heartbeatTimeout,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute,
+		},
+	})
+}
+
+// withDelivery returns a context for sending something to people.
+func withDelivery(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: deliveryTimeout,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Hour, MaximumAttempts: deliveryAttempts,
 		},
 	})
 }

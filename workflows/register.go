@@ -8,7 +8,8 @@ import (
 // Register registers every workflow under its name in the contract.
 func Register(r worker.WorkflowRegistry) {
 	for name, fn := range map[string]any{
-		Approval: approvalWorkflow, Export: exportWorkflow, OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow,
+		Approval: approvalWorkflow, Export: exportWorkflow, Change: changeWorkflow, Act: actWorkflow, Notify: notifyWorkflow,
+		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}

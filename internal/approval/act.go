@@ -58,7 +58,9 @@ func (a Act) Digest() (string, error) {
 // Validate reports the first thing that is wrong with an act by itself, as a
 // fault of kind Invalid.
 func (a Act) Validate() error {
-	bad := func(format string, args ...any) error { return fault.New(fault.Invalid, "invalid-act", format, args...) }
+	bad := func(format string, args ...any) error {
+		return fault.New(fault.Invalid, "invalid-act", format, args...)
+	}
 	switch {
 	case len(a.Text) > maxComment:
 		return bad("the text is over %d bytes", maxComment)

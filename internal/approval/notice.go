@@ -1,20 +1,27 @@
 package approval
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // NoticeKind says what a notice is about.
 type NoticeKind string
 
 // The closed set of kinds of notices.
 const (
-	NoticeRequested       NoticeKind = "approval.requested"
-	NoticeReminder        NoticeKind = "approval.reminder"
-	NoticeEscalation      NoticeKind = "approval.escalation"
-	NoticeNobodyEligible  NoticeKind = "approval.nobody_eligible"
-	NoticeOutcome         NoticeKind = "approval.outcome"
-	occasionRequested                = "requested"
-	occasionNobodyElegible           = "nobody-eligible"
-	occasionOutcome                  = "outcome"
+	NoticeRequested      NoticeKind = "approval.requested"
+	NoticeReminder       NoticeKind = "approval.reminder"
+	NoticeEscalation     NoticeKind = "approval.escalation"
+	NoticeNobodyEligible NoticeKind = "approval.nobody_eligible"
+	NoticeOutcome        NoticeKind = "approval.outcome"
+)
+
+// Occasions on which a request is told of, beside the rungs of its ladder.
+const (
+	OccasionRequested      = "requested"
+	OccasionNobodyEligible = "nobody-eligible"
+	OccasionOutcome        = "outcome"
 )
 
 // NoticeStatus is where a notice stands.
@@ -54,4 +61,29 @@ type Notice struct {
 type Recipient struct {
 	Person
 	Email string `json:"email"`
+}
+
+// Printable shows untrusted text so that it stays on its line and hides nothing.
+func Printable(text string) string { return plain(text) }
+
+// WithRole lists the active people who have a role.
+func (r Roster) WithRole(role string) []Member {
+	var out []Member
+	for _, m := range r.people() {
+		if slices.Contains(m.Roles, role) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// NextRung is the first rung of a kind, or of any kind when it is "", that has
+// not fired.
+func (p *Policy) NextRung(kind RungKind, fired []string) (Rung, bool) {
+	for _, r := range p.Ladder {
+		if (kind == "" || r.Kind == kind) && !slices.Contains(fired, r.Name) {
+			return r, true
+		}
+	}
+	return Rung{}, false
 }

@@ -66,9 +66,9 @@ type Decision struct {
 	DelegationID  int64               `json:"delegation_id,string,omitempty"`
 	Fallback      bool                `json:"fallback,omitempty"` // the fallback list was admitted
 	SummarySHA256 string              `json:"summary_sha256"`     // of the text that the reviewer was shown
-	Deadline     time.Time          `json:"deadline"`
-	RequestID    string             `json:"request_id"`
-	TraceID      string             `json:"trace_id"`
+	Deadline      time.Time           `json:"deadline"`
+	RequestID     string              `json:"request_id"`
+	TraceID       string              `json:"trace_id"`
 }
 
 // Signer makes tokens.

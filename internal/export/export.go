@@ -143,6 +143,7 @@ type Status string
 const (
 	Intended Status = "intended" // the approval is spent, the artefact is not complete
 	Sealed   Status = "sealed"   // the artefact is complete and its digest recorded
+	Failed   Status = "failed"   // its workflow ended before the artefact was complete
 )
 
 // Export is an export as it is recorded.

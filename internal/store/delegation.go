@@ -89,14 +89,11 @@ func (t *Tx) RevokeDelegation(ctx context.Context, id int64) error {
 	return nil
 }
 
-// Delegations reads those that are in force at a moment, hold for the request,
-// and are from or to one of the given people.
-func (r *Reader) Delegations(ctx context.Context, now time.Time, approvalID int64, people []approval.Person) ([]approval.Delegation, error) {
+// DelegationsInForce reads those that hold at a moment, for whatever requests.
+func (r *Reader) DelegationsInForce(ctx context.Context, now time.Time) ([]approval.Delegation, error) {
 	var rows []delegationRow
 	err := r.db.SelectContext(ctx, &rows, `SELECT `+delegationColumns+` FROM api.delegation
-		WHERE ends_at > $1 AND starts_at <= $1 AND revoked_at IS NULL AND (approval_id IS NULL OR approval_id = $2)
-			AND (from_key = ANY ($3) OR to_key = ANY ($3))
-		ORDER BY delegation_id`, now, approvalID, keysOf(people))
+		WHERE ends_at > $1 AND starts_at <= $1 AND revoked_at IS NULL ORDER BY delegation_id`, now)
 	if err != nil {
 		return nil, fmt.Errorf("reading delegations: %w", classify(err))
 	}

@@ -117,6 +117,17 @@ func (t *Tx) SealExport(ctx context.Context, id int64, s export.Seal) (bool, err
 	return n == 1, err
 }
 
+// FailExport records that the export of an approval, which was begun, will not be
+// completed. It reports false when there is none that is not complete.
+func (t *Tx) FailExport(ctx context.Context, approvalID int64) (export.Export, bool, error) {
+	_, err := t.exec(ctx, `UPDATE finobs.export SET status = 'failed' WHERE approval_id = $1 AND status = 'intended'`, approvalID)
+	if err != nil {
+		return export.Export{}, false, fmt.Errorf("failing export of approval %d: %w", approvalID, err)
+	}
+	x, found, err := t.ExportOf(ctx, approvalID)
+	return x, found && x.Status == export.Failed, err
+}
+
 // Export reads one export; a fault of kind NotFound when there is none.
 func (r *Reader) Export(ctx context.Context, id int64) (export.Export, error) {
 	x, found, err := r.export(ctx, `export_id = $1`, id)

@@ -10,6 +10,8 @@ import (
 
 	"finobs/internal/approval"
 	"finobs/internal/fault"
+
+	"github.com/lib/pq"
 )
 
 type noticeRow struct {
@@ -46,7 +48,7 @@ func (r noticeRow) domain() (approval.Notice, error) {
 }
 
 // InsertNotice queues a notice; the occasion of a request has one, and a second
-// changes nothing.
+// changes nothing. Over a channel that no worker has, nobody is told anything.
 func (t *Tx) InsertNotice(ctx context.Context, n approval.Notice) error {
 	recipients, err := json.Marshal(append([]approval.Recipient{}, n.Recipients...))
 	if err != nil {
@@ -55,7 +57,7 @@ func (t *Tx) InsertNotice(ctx context.Context, n approval.Notice) error {
 	_, err = t.exec(ctx, `
 		INSERT INTO finobs.notification (notification_id, approval_id, occasion, kind, channel, recipients, subject, body,
 			while_pending, trace_id, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+		SELECT $1, $2, $3, $4, name, $6, $7, $8, $9, $10, $11, $11 FROM finobs.channel WHERE name = $5
 		ON CONFLICT (approval_id, occasion) DO NOTHING`,
 		n.ID, n.ApprovalID, n.Occasion, n.Kind, n.Channel, string(recipients), n.Subject, n.Body, n.WhilePending, n.TraceID, t.now)
 	if err != nil {
@@ -95,6 +97,17 @@ func (t *Tx) RequestStatus(ctx context.Context, id int64) (approval.Status, erro
 		return "", fmt.Errorf("reading status of approval %d: %w", id, err)
 	}
 	return s, nil
+}
+
+// SetChannels makes known that this worker can send over the given channels.
+func (w *Writer) SetChannels(ctx context.Context, names []string) error {
+	_, err := w.db.ExecContext(ctx, `INSERT INTO finobs.channel (name, updated_at)
+		SELECT name, clock_timestamp() FROM unnest($1::text[]) AS name
+		ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at`, pq.Array(names))
+	if err != nil {
+		return fmt.Errorf("making channels known: %w", classify(err))
+	}
+	return nil
 }
 
 // QueuedNotices lists notices that nobody has begun to send, oldest first.

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"finobs/internal/approval"
@@ -75,17 +77,60 @@ type ApprovalFilter struct {
 	Status    approval.Status
 	Kind      string
 	Desk      string
-	Requester string
+	Requester string // sub
+	Assignee  string // sub
+	RiskTier  string
+	Escalated string // true, false or empty
+
+	ByDeadline    bool      // the one that expires first comes first
+	AfterDeadline time.Time // with ByDeadline: the deadline of the last row of the page before; its id is Page.Before
 }
 
-// Approvals lists requests, newest first.
+// where writes the conditions of the set filters only, so that the planner sees
+// which index serves them.
+func (f ApprovalFilter) where() (string, []any) {
+	query, args := " WHERE true", []any(nil)
+	add := func(condition string, values ...any) {
+		for _, v := range values {
+			args = append(args, v)
+			condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(args)), 1)
+		}
+		query += " AND " + condition
+	}
+	for _, c := range []struct{ column, value string }{
+		{"status", string(f.Status)}, {"kind", f.Kind}, {"desk", f.Desk}, {"requester_sub", f.Requester},
+		{"assignee_sub", f.Assignee}, {"risk_tier", f.RiskTier},
+	} {
+		if c.value != "" {
+			add(c.column+" = ?", c.value)
+		}
+	}
+	if f.Escalated != "" {
+		add("(escalation_level > 0) = ?", f.Escalated == "true")
+	}
+	return query, args
+}
+
+// Approvals lists requests, newest first unless the filter says otherwise.
 func (r *Reader) Approvals(ctx context.Context, f ApprovalFilter, p Page) ([]approval.Request, error) {
+	query, args := f.where()
+	bind := func(v any) string {
+		args = append(args, v)
+		return "$" + strconv.Itoa(len(args))
+	}
+	switch {
+	case f.ByDeadline && p.Before != 0:
+		query += " AND (expires_at, approval_id) > (" + bind(f.AfterDeadline) + ", " + bind(p.Before) + ")"
+	case !f.ByDeadline && p.Before != 0:
+		query += " AND approval_id < " + bind(p.Before)
+	}
+	order := "approval_id DESC"
+	if f.ByDeadline {
+		order = "expires_at, approval_id"
+	}
 	var rows []requestRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+requestColumns+` FROM api.approval_request
-		WHERE ($1 = '' OR status = $1) AND ($2 = '' OR kind = $2) AND ($3 = '' OR desk = $3) AND ($4 = '' OR requester_sub = $4)
-			AND ($5 = 0 OR approval_id < $5)
-		ORDER BY approval_id DESC LIMIT $6`,
-		string(f.Status), f.Kind, f.Desk, f.Requester, p.Before, p.Limit)
+	err := r.db.SelectContext(ctx, &rows, `SELECT `+requestColumns+` FROM api.approval_request`+query+
+		" ORDER BY "+order+" LIMIT "+bind(p.Limit), args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing approvals: %w", classify(err))
 	}

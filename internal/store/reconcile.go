@@ -1,0 +1,92 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"finobs/internal/approval"
+
+	"github.com/lib/pq"
+)
+
+// OpenRequests lists requests that are pending or approved, and those that are
+// consumed by an export that is not complete, by id from after on.
+func (w *Writer) OpenRequests(ctx context.Context, after int64, limit int) ([]approval.Request, error) {
+	var rows []requestRow
+	err := w.db.SelectContext(ctx, &rows, `SELECT `+requestColumns+` FROM finobs.approval_request
+		WHERE approval_id > $1 AND (status IN ('pending', 'approved')
+			OR approval_id IN (SELECT approval_id FROM finobs.export WHERE status = 'intended'))
+		ORDER BY approval_id LIMIT $2`, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing open approvals: %w", classify(err))
+	}
+	return collect(rows, requestRow.domain)
+}
+
+// StatusesOf reads the statuses of the requests with the given ids; those that
+// are not recorded are left out.
+func (w *Writer) StatusesOf(ctx context.Context, ids []int64) (map[int64]approval.Status, error) {
+	var rows []struct {
+		ID     int64           `db:"approval_id"`
+		Status approval.Status `db:"status"`
+	}
+	err := w.db.SelectContext(ctx, &rows, `SELECT approval_id, status FROM finobs.approval_request WHERE approval_id = ANY ($1)`, pq.Array(ids))
+	if err != nil {
+		return nil, fmt.Errorf("reading statuses: %w", classify(err))
+	}
+	out := make(map[int64]approval.Status, len(rows))
+	for _, r := range rows {
+		out[r.ID] = r.Status
+	}
+	return out, nil
+}
+
+// Now is the database's time.
+func (w *Writer) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	if err := w.db.GetContext(ctx, &now, "SELECT clock_timestamp()"); err != nil {
+		return now, fmt.Errorf("reading the database's clock: %w", classify(err))
+	}
+	return now.UTC(), nil
+}
+
+// AsReconciler runs fn while no other worker does. It reports false, and does not
+// run fn, when another one does. peopleChanged says that the roster or a
+// delegation changed since the last run whose fn succeeded.
+func (w *Writer) AsReconciler(ctx context.Context, fn func(ctx context.Context, peopleChanged bool) error) (bool, error) {
+	tx, err := w.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return false, fmt.Errorf("beginning reconciliation: %w", classify(err))
+	}
+	defer tx.Rollback() // after a commit it says so
+	var seen sql.NullTime
+	err = tx.GetContext(ctx, &seen, `SELECT nullif(people_seen_at, '-infinity') FROM finobs.reconciler WHERE only_row FOR UPDATE SKIP LOCKED`)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("taking the reconciler's turn: %w", classify(err))
+	}
+	var latest sql.NullTime
+	err = tx.GetContext(ctx, &latest, `SELECT greatest((SELECT max(updated_at) FROM finobs.person),
+		(SELECT max(greatest(created_at, revoked_at)) FROM finobs.delegation))`)
+	if err != nil {
+		return true, fmt.Errorf("looking for changes of the roster: %w", classify(err))
+	}
+	changed := latest.Valid && (!seen.Valid || latest.Time.After(seen.Time))
+	if err := fn(ctx, changed); err != nil {
+		return true, err
+	}
+	if changed {
+		// A change that began earlier may be committed later: the last moments are
+		// looked at again.
+		_, err := tx.ExecContext(ctx, `UPDATE finobs.reconciler SET people_seen_at = least($1, clock_timestamp() - interval '2 seconds')`, latest.Time)
+		if err != nil {
+			return true, fmt.Errorf("ending reconciliation: %w", classify(err))
+		}
+	}
+	return true, classify(tx.Commit())
+}
