@@ -12,7 +12,7 @@ import (
 func setupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "setup",
-		Short: "Install or build what a development stack needs: Postgres and the Temporal CLI",
+		Short: "Install or build what a development stack and the tests need: Postgres, the Temporal CLI and Mailpit",
 		Args:  cobra.NoArgs,
 	}
 	state := stateFlag(cmd)
@@ -22,11 +22,16 @@ func setupCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		temporal, err := devstack.EnsureTemporal(cmd.Context(), filepath.Join(*state, "bin"), out)
+		bin := filepath.Join(*state, "bin")
+		temporal, err := devstack.EnsureTemporal(cmd.Context(), bin, out)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "Postgres in %s, Temporal CLI %s\n", postgres, temporal)
+		mailpit, err := devstack.EnsureMailpit(cmd.Context(), bin, out)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "Postgres in %s, Temporal CLI %s, Mailpit %s\n", postgres, temporal, mailpit)
 		return nil
 	}
 	return cmd

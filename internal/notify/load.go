@@ -1,0 +1,285 @@
+package notify
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Limits and defaults of a channel file.
+const (
+	defaultMailTimeout    = 30 * time.Second
+	defaultWebhookTimeout = 10 * time.Second
+	maxTimeout            = 5 * time.Minute
+	minSecret             = 16 // bytes
+	maxSecret             = 4 << 10
+)
+
+// Channels are the channels of one file, by name. A nil *Channels has none.
+type Channels struct {
+	byName map[string]Channel
+}
+
+// channelFile is the YAML form of Channels.
+type channelFile struct {
+	Version  int            `yaml:"version"`
+	Channels []channelEntry `yaml:"channels"`
+}
+
+type channelEntry struct {
+	Name    string        `yaml:"name"`
+	SMTP    *smtpEntry    `yaml:"smtp"`
+	Webhook *webhookEntry `yaml:"webhook"`
+}
+
+type smtpEntry struct {
+	Host         string        `yaml:"host"`
+	Port         int           `yaml:"port"`
+	TLS          string        `yaml:"tls"` // mandatory (also when empty) or none
+	CAFile       string        `yaml:"ca_file"`
+	From         string        `yaml:"from"`
+	Username     string        `yaml:"username"`
+	PasswordFile string        `yaml:"password_file"`
+	To           []string      `yaml:"to"`
+	Timeout      time.Duration `yaml:"timeout"`
+}
+
+type webhookEntry struct {
+	URL          string        `yaml:"url"`
+	SecretFile   string        `yaml:"secret_file"`
+	AllowPrivate bool          `yaml:"allow_private"`
+	Timeout      time.Duration `yaml:"timeout"`
+	CAFile       string        `yaml:"ca_file"`
+}
+
+var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
+
+// Load reads a channel file and the secrets that it names, whose paths are
+// relative to dir. It refuses unknown fields; errors name the channel and the
+// field. Secrets are read once: after a change, load again.
+func Load(r io.Reader, dir string) (*Channels, error) {
+	dec := yaml.NewDecoder(r)
+	dec.KnownFields(true)
+	var file channelFile
+	if err := dec.Decode(&file); errors.Is(err, io.EOF) {
+		return nil, errors.New("channel file is empty; want version: 1 and channels")
+	} else if err != nil {
+		return nil, fmt.Errorf("reading channel file: %w", err)
+	}
+	if err := dec.Decode(new(channelFile)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("channel file has more than one document; put all channels into the first")
+	}
+	if file.Version != 1 {
+		return nil, fmt.Errorf("channel file has version %d; this program reads version 1", file.Version)
+	}
+	out := &Channels{byName: map[string]Channel{}}
+	for i, entry := range file.Channels {
+		if !nameForm.MatchString(entry.Name) {
+			return nil, fmt.Errorf("channel %d: name %q: want a small letter, then up to 31 small letters, digits, _ or -", i+1, entry.Name)
+		}
+		if _, taken := out.byName[entry.Name]; taken {
+			return nil, fmt.Errorf("channel %d: the name %q is taken", i+1, entry.Name)
+		}
+		channel, err := entry.open(dir)
+		if err != nil {
+			return nil, fmt.Errorf("channel %q: %w", entry.Name, err)
+		}
+		out.byName[entry.Name] = channel
+	}
+	return out, nil
+}
+
+// Get returns a channel by its name.
+func (c *Channels) Get(name string) (Channel, bool) {
+	if c == nil {
+		return nil, false
+	}
+	channel, ok := c.byName[name]
+	return channel, ok
+}
+
+// Names returns the names of all channels, sorted.
+func (c *Channels) Names() []string {
+	if c == nil {
+		return nil
+	}
+	names := make([]string, 0, len(c.byName))
+	for name := range c.byName {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (e *channelEntry) open(dir string) (Channel, error) {
+	switch {
+	case e.SMTP != nil && e.Webhook != nil:
+		return nil, errors.New("it has smtp and webhook; make two channels of it")
+	case e.SMTP != nil:
+		return e.SMTP.open(dir)
+	case e.Webhook != nil:
+		return e.Webhook.open(dir)
+	}
+	return nil, errors.New("it has neither smtp nor webhook")
+}
+
+func (e *smtpEntry) open(dir string) (Channel, error) {
+	if e.Host == "" || strings.ContainsAny(e.Host, "/ \t\r\n\x00") || strings.Contains(e.Host, "://") {
+		return nil, fmt.Errorf("smtp.host %q: want the name or IP address of a mail server", e.Host)
+	}
+	if e.Port < 1 || e.Port > 65535 {
+		return nil, fmt.Errorf("smtp.port %d: want 1 to 65535, usually 587, or 465 for TLS from the start", e.Port)
+	}
+	if e.TLS != "" && e.TLS != "mandatory" && e.TLS != "none" {
+		return nil, fmt.Errorf("smtp.tls %q: want mandatory, the default, or none", e.TLS)
+	}
+	if !goodAddress(e.From) {
+		return nil, fmt.Errorf("smtp.from %q: %s", e.From, formOfAddress)
+	}
+	for i, to := range e.To {
+		if !goodAddress(to) {
+			return nil, fmt.Errorf("smtp.to[%d] %q: %s", i, to, formOfAddress)
+		}
+	}
+	b := &mailbox{host: e.Host, port: e.Port, tls: e.TLS != "none", from: e.From, username: e.Username, to: e.To}
+	b.implicit = b.tls && e.Port == portImplicitTLS
+	if (e.Username == "") != (e.PasswordFile == "") {
+		return nil, errors.New("smtp.username and smtp.password_file go together; set both or none")
+	}
+	if e.Username != "" && !b.tls {
+		return nil, errors.New("smtp.username with tls: none would show the password to the network; use tls: mandatory")
+	}
+	var err error
+	if b.timeout, err = timeoutOr(e.Timeout, defaultMailTimeout); err != nil {
+		return nil, fmt.Errorf("smtp.timeout: %w", err)
+	}
+	if e.PasswordFile != "" {
+		password, err := readSecret(dir, e.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("smtp.password_file: %w", err)
+		}
+		b.password = string(password)
+	}
+	if b.roots, err = readRoots(dir, e.CAFile); err != nil {
+		return nil, fmt.Errorf("smtp.ca_file: %w", err)
+	}
+	return b, nil
+}
+
+func (e *webhookEntry) open(dir string) (Channel, error) {
+	u, err := parseWebhookURL(e.URL, e.AllowPrivate)
+	if err != nil {
+		return nil, fmt.Errorf("webhook.url: %w", err)
+	}
+	timeout, err := timeoutOr(e.Timeout, defaultWebhookTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("webhook.timeout: %w", err)
+	}
+	if e.SecretFile == "" {
+		return nil, errors.New("webhook.secret_file is missing; make one: openssl rand -hex 32, mode 0600")
+	}
+	secret, err := readSecret(dir, e.SecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("webhook.secret_file: %w", err)
+	}
+	if len(secret) < minSecret {
+		return nil, fmt.Errorf("webhook.secret_file: %s holds %d bytes and at least %d are needed; make one: openssl rand -hex 32", e.SecretFile, len(secret), minSecret)
+	}
+	roots, err := readRoots(dir, e.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("webhook.ca_file: %w", err)
+	}
+	return newWebhook(u, secret, roots, e.AllowPrivate, timeout, time.Now), nil
+}
+
+func parseWebhookURL(s string, allowPrivate bool) (*url.URL, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, errors.New("it is not a URL") // the error would quote it, and it may hold a secret
+	}
+	switch {
+	case u.User != nil:
+		return nil, errors.New("a name or password in it would be logged; the signature proves who sends")
+	case u.Scheme != "https" && (!allowPrivate || u.Scheme != "http"):
+		return nil, fmt.Errorf("scheme %q: want https; http only with allow_private: true", u.Scheme)
+	case u.Hostname() == "":
+		return nil, errors.New("it has no host")
+	case u.Fragment != "":
+		return nil, errors.New("it has a #fragment, which is never sent; leave it out")
+	}
+	return u, nil
+}
+
+func timeoutOr(got, fallback time.Duration) (time.Duration, error) {
+	if got == 0 {
+		return fallback, nil
+	}
+	if got < time.Millisecond || got > maxTimeout {
+		return 0, fmt.Errorf("%s: want up to %s", got, maxTimeout)
+	}
+	return got, nil
+}
+
+// readSecret reads a file that nobody else may read, without the end of its last
+// line.
+func readSecret(dir, path string) ([]byte, error) {
+	path = within(dir, path)
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s has mode %04o; others must not read it: chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	if err != nil {
+		return nil, err
+	}
+	secret := []byte(strings.TrimRight(string(text), "\r\n"))
+	if len(secret) == 0 || len(text) > maxSecret {
+		return nil, fmt.Errorf("%s is empty or larger than %d bytes", path, maxSecret)
+	}
+	return secret, nil
+}
+
+// readRoots reads certificates to trust in place of the system's; nil for none.
+func readRoots(dir, path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	path = within(dir, path)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", path)
+	}
+	return roots, nil
+}
+
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}

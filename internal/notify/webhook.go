@@ -1,0 +1,153 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"code.dny.dev/ssrf"
+)
+
+// maxAnswer is how much of an answer's body is read, and thrown away.
+const maxAnswer = 4 << 10
+
+// webhook is a Channel that posts to one URL.
+type webhook struct {
+	url    *url.URL
+	secret []byte
+	client *http.Client
+	now    func() time.Time
+}
+
+// webhookBody is what is posted. The order of its fields is the order in the
+// JSON, and keys of data are sorted, so a repetition has the same bytes.
+type webhookBody struct {
+	ID      string            `json:"id"`
+	Kind    string            `json:"kind"`
+	At      string            `json:"at"`
+	Subject string            `json:"subject"`
+	Text    string            `json:"text"`
+	URL     string            `json:"url,omitempty"`
+	To      []webhookPerson   `json:"to"`
+	Data    map[string]string `json:"data"`
+}
+
+type webhookPerson struct {
+	Name  string `json:"name,omitempty"`
+	Email string `json:"email,omitempty"`
+}
+
+// privatePrefixes are what allow_private opens: this machine and private
+// networks. Link-local addresses, where clouds keep credentials, stay closed.
+var (
+	privateV4 = []netip.Prefix{
+		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"),
+		netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	}
+	privateV6 = []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fc00::/7")}
+)
+
+func newWebhook(u *url.URL, secret []byte, roots *x509.CertPool, allowPrivate bool, timeout time.Duration, now func() time.Time) *webhook {
+	options := []ssrf.Option{ssrf.WithAnyPort()}
+	if allowPrivate {
+		options = append(options, ssrf.WithAllowedV4Prefixes(privateV4...), ssrf.WithAllowedV6Prefixes(privateV6...))
+	}
+	// The check is of the address that is dialled, after the name was looked up,
+	// so a name that changes its address between two look-ups gains nothing.
+	dialer := &net.Dialer{Control: ssrf.New(options...).Safe}
+	return &webhook{url: u, secret: secret, now: now, client: &http.Client{
+		Timeout:       timeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy:                  nil, // a proxy would dial for us, unchecked
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			DisableKeepAlives:      true, // messages are rare
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: 16 << 10,
+		},
+	}}
+}
+
+// Send implements Channel. A repetition does no harm, because the receiver knows
+// it by its Idempotency-Key: so whatever may pass is NotSent, never Unknown.
+func (w *webhook) Send(ctx context.Context, m Message) (Receipt, error) {
+	if err := m.check(); err != nil {
+		return Receipt{}, err
+	}
+	body, err := json.Marshal(bodyOf(m))
+	if err != nil {
+		return Receipt{}, refused(err, "writing the message as JSON: %v", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url.String(), bytes.NewReader(body))
+	if err != nil {
+		return Receipt{}, refused(err, "preparing the request: %v", err)
+	}
+	timestamp := strconv.FormatInt(w.now().Unix(), 10)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "finobs")
+	req.Header.Set(HeaderIdempotencyKey, m.ID)
+	req.Header.Set(HeaderTimestamp, timestamp)
+	req.Header.Set(HeaderSignature, Sign(w.secret, timestamp, body))
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return Receipt{}, w.unanswered(err)
+	}
+	defer resp.Body.Close()
+	// The status is the answer. What follows cannot change it, so an error in
+	// it is none of ours.
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	return w.answered(resp)
+}
+
+func bodyOf(m Message) webhookBody {
+	b := webhookBody{
+		ID: m.ID, Kind: m.Kind, At: m.At.UTC().Format(time.RFC3339Nano), Subject: oneLine(m.Subject, maxSubject),
+		Text: plain(m.Text), URL: m.URL, To: []webhookPerson{}, Data: m.Data,
+	}
+	if b.Data == nil {
+		b.Data = map[string]string{}
+	}
+	for _, to := range m.To {
+		b.To = append(b.To, webhookPerson{Name: oneLine(to.Name, maxName), Email: to.Email})
+	}
+	return b
+}
+
+// unanswered classifies a request that got no answer.
+func (w *webhook) unanswered(err error) *Error {
+	// The address with its path and query may be a secret of the receiver's.
+	cause := err
+	var of *url.Error
+	if errors.As(err, &of) {
+		cause = of.Err
+	}
+	if errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) {
+		return refused(cause, "%s is at an address of this machine or a private network (%v); set allow_private: true for the channel if that is meant", w.url.Host, cause)
+	}
+	return failed(NotSent, cause, "%s did not answer: %v", w.url.Host, cause)
+}
+
+// answered classifies an answer by its status.
+func (w *webhook) answered(resp *http.Response) (Receipt, error) {
+	code := resp.StatusCode
+	switch {
+	case code >= 200 && code <= 299:
+		return Receipt{Ref: oneLine(resp.Status, maxDetail), Recipients: 1}, nil
+	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
+		return Receipt{}, failed(NotSent, nil, "%s answered %s", w.url.Host, resp.Status)
+	case code >= 300 && code <= 399:
+		return Receipt{}, refused(nil, "%s answered %s; redirects are not followed: put the final address into url", w.url.Host, resp.Status)
+	}
+	return Receipt{}, refused(nil, "%s answered %s; check url and secret_file of the channel", w.url.Host, resp.Status)
+}
