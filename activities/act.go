@@ -14,11 +14,9 @@ import (
 
 // ActTx is what acts need of a transaction.
 type ActTx interface {
-	JudgeTx
+	LadderTx
 	InsertComment(ctx context.Context, commentID string, approvalID int64, by approval.Person, text string) error
 	SetAssignee(ctx context.Context, id int64, to approval.Person) error
-	FiredRungs(ctx context.Context, approvalID int64) ([]string, error)
-	FireRung(ctx context.Context, approvalID int64, rung approval.Rung, by approval.Person) (bool, error)
 	InsertDelegation(ctx context.Context, event string, d approval.Delegation) (int64, error)
 	LockDelegation(ctx context.Context, id int64) (approval.Delegation, bool, error)
 	RevokeDelegation(ctx context.Context, id int64) error

@@ -18,13 +18,11 @@ import (
 
 // ApprovalTx is what the activities of the gate need of a transaction.
 type ApprovalTx interface {
-	JudgeTx
+	LadderTx
 	InsertRequest(ctx context.Context, r approval.Request, a approval.Action) error
 	LapsedRequests(ctx context.Context, actionDigest, workflowID, firstRun string) ([]approval.Request, error)
 	SupersededRequests(ctx context.Context, newer approval.Request, a approval.Action) ([]approval.Request, error)
 	InsertDecision(ctx context.Context, d approval.Recorded) error
-	FiredRungs(ctx context.Context, approvalID int64) ([]string, error)
-	FireRung(ctx context.Context, approvalID int64, rung approval.Rung, by approval.Person) (bool, error)
 	AdmitFallback(ctx context.Context, id int64) error
 }
 

@@ -3,6 +3,8 @@ package activities_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -128,6 +130,9 @@ func (d *desk) prepare(t *testing.T, format string, policy []byte) request {
 	}
 	spec := export.Spec{Dataset: export.Incidents, Format: export.Format(format), Filters: map[string]string{"origin": "live"}}
 	r := request{action: spec.Action(human("alice").Person, "EQ", approval.Live)}
+	if r.action.RiskTier, err = loaded.Classify(r.action); err != nil {
+		t.Fatal(err)
+	}
 	p, err := loaded.For(r.action)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +155,7 @@ func (d *desk) prepare(t *testing.T, format string, policy []byte) request {
 		t.Fatal(err)
 	}
 	r.in = activities.OpenRequestInput{FirstRun: firstRun, ApprovalID: id, Action: string(canonical), Policy: string(frozen), Reason: "month end"}
-	payload, err := evidence.RequestDigest(id, r.digest, policyDigest, r.in.Reason)
+	payload, err := evidence.RequestDigest(id, r.digest, policyDigest, r.in.Reason, r.in.Links)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +186,17 @@ func (d *desk) open(t *testing.T) request {
 	return r
 }
 
+// shown is the digest of what approvers are shown.
+func (r request) shown(t *testing.T) string {
+	t.Helper()
+	policy, err := approval.Thaw([]byte(r.in.Policy), r.action.PolicyDigest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(approval.Render(r.action, policy)))
+	return hex.EncodeToString(sum[:])
+}
+
 func (r request) ref() activities.GateRef {
 	return activities.GateRef{FirstRun: firstRun, ApprovalID: r.in.ApprovalID}
 }
@@ -194,7 +210,7 @@ func (d *desk) token(t *testing.T, r request, who approval.Principal, v approval
 	}
 	said := attest.Decision{
 		ID: uuid.Must(uuid.NewV7()).String(), IssuedAt: now, ApprovalID: r.in.ApprovalID, WorkflowID: workflowID,
-		ActionDigest: r.digest, PolicyDigest: r.action.PolicyDigest, Verdict: v, Reason: "seen", Reviewer: who,
+		ActionDigest: r.digest, PolicyDigest: r.action.PolicyDigest, Verdict: v, Reason: "seen", Reviewer: who, SummarySHA256: r.shown(t),
 		RequestID: "request-2", TraceID: "trace-2",
 	}
 	if change != nil {

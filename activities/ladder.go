@@ -12,6 +12,13 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
+// LadderTx is what firing a rung needs of a transaction.
+type LadderTx interface {
+	JudgeTx
+	FiredRungs(ctx context.Context, approvalID int64) ([]string, error)
+	FireRung(ctx context.Context, approvalID int64, rung approval.Rung, by approval.Person) (bool, error)
+}
+
 // GateRef names a request to the activities that move it on.
 type GateRef struct {
 	FirstRun   string `json:"first_run"`
@@ -87,7 +94,7 @@ func (a *Approvals) fireDue(ctx context.Context, tx ApprovalTx, firstRun string,
 
 // fireRung fires a rung unless it has fired: an entry, a higher level for an
 // escalation, and a notice to those whom the rung names.
-func fireRung(ctx context.Context, tx ApprovalTx, firstRun string, m matter, rung approval.Rung, by ledger.Actor, reason string) error {
+func fireRung(ctx context.Context, tx LadderTx, firstRun string, m matter, rung approval.Rung, by ledger.Actor, reason string) error {
 	first, err := tx.FireRung(ctx, m.ID, rung, by.Person)
 	if err != nil || !first {
 		return err

@@ -52,10 +52,10 @@ func matterOf(r approval.Request) (matter, error) {
 	m := matter{Request: r}
 	var err error
 	if m.policy, err = approval.Thaw(r.Policy, r.PolicyDigest); err != nil {
-		return m, fmt.Errorf("reading approval %d: %w", r.ID, err)
+		return m, fault.Wrap(err, fault.Forbidden, "evidence-broken", "the frozen policy of approval %d is not the one that was recorded", r.ID)
 	}
 	if m.action, err = approval.ParseAction(r.Action); err != nil {
-		return m, fmt.Errorf("reading approval %d: %w", r.ID, err)
+		return m, fault.Wrap(err, fault.Forbidden, "evidence-broken", "the recorded action of approval %d cannot be read", r.ID)
 	}
 	return m, nil
 }

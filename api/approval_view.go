@@ -233,21 +233,30 @@ type settingSource struct {
 
 func (s *settingSource) now(ctx context.Context) (approval.Setting, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Since(s.readAt) < memory {
-		return s.last, nil
+	last, fresh := s.last, time.Since(s.readAt) < memory
+	s.mu.Unlock()
+	if fresh {
+		return last, nil
 	}
 	now, err := s.reader.Now(ctx)
 	if err != nil {
 		return approval.Setting{}, err
 	}
+	return s.fresh(ctx, now)
+}
+
+// fresh reads the setting as it is now, by the database's clock.
+func (s *settingSource) fresh(ctx context.Context, now time.Time) (approval.Setting, error) {
 	next := approval.Setting{Now: now}
+	var err error
 	if next.Roster, err = s.reader.Roster(ctx); err != nil {
 		return next, err
 	}
 	if next.Delegations, err = s.reader.DelegationsInForce(ctx, now); err != nil {
 		return next, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.last, s.readAt = next, time.Now()
 	return next, nil
 }

@@ -230,4 +230,3 @@ func detailOf(what string, s approval.Status) string {
 		return what + " is " + string(s)
 	}
 }
-

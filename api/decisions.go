@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -22,6 +24,17 @@ type decideInput struct {
 	Body struct {
 		Decision string `json:"decision" enum:"approve,approved,reject,rejected"`
 		Reason   string `json:"reason,omitempty" maxLength:"2000"`
+	}
+}
+
+// decides makes a handler of one verdict, for the brief's names of the routes.
+func (s *Server) decides(v approval.Verdict) func(context.Context, *reasonInput) (*decidedOutput, error) {
+	return func(ctx context.Context, in *reasonInput) (*decidedOutput, error) {
+		r, err := s.recorded(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return s.decideOn(ctx, r, v, in.Body.Reason)
 	}
 }
 
@@ -48,25 +61,33 @@ func (s *Server) decide(ctx context.Context, in *decideInput) (*decidedOutput, e
 	if err != nil {
 		return nil, err
 	}
-	if out, err := s.decidedBefore(ctx, r, verdict); out != nil || err != nil {
-		return out, err
-	}
-	if err := s.mayDecide(ctx, r); err != nil {
+	return s.decideOn(ctx, r, verdict, in.Body.Reason)
+}
+
+func (s *Server) decideOn(ctx context.Context, r approval.Request, verdict approval.Verdict, reason string) (*decidedOutput, error) {
+	earlier, err := s.Reader.Decisions(ctx, r.ID)
+	if err != nil {
 		return nil, err
 	}
+	if out, err := s.decidedBefore(ctx, r, earlier, verdict); out != nil || err != nil {
+		return out, err
+	}
 	now, err := s.Reader.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	said, err := s.mayDecide(ctx, r, earlier, now, verdict)
 	if err != nil {
 		return nil, err
 	}
 	if !now.Before(r.ExpiresAt) {
 		return nil, fault.New(fault.Conflict, "approval-expired", "the deadline passed at %s", r.ExpiresAt.Format(time.RFC3339))
 	}
-	id := uuid.Must(uuid.NewV7()).String()
-	token, err := s.Signer.Decision(ctx, attest.Decision{
-		ID: id, IssuedAt: now, ApprovalID: r.ID, WorkflowID: r.WorkflowID, ActionDigest: r.ActionDigest, PolicyDigest: r.PolicyDigest,
-		Verdict: verdict, Reason: in.Body.Reason, Reviewer: principal(ctx), Deadline: r.ExpiresAt,
-		RequestID: requestID(ctx), TraceID: traceID(ctx),
-	})
+	sum := sha256.Sum256([]byte(r.Summary))
+	said.ID, said.IssuedAt, said.Verdict, said.Reason = uuid.Must(uuid.NewV7()).String(), now, verdict, reason
+	said.ApprovalID, said.WorkflowID, said.ActionDigest, said.PolicyDigest = r.ID, r.WorkflowID, r.ActionDigest, r.PolicyDigest
+	said.SummarySHA256, said.Deadline, said.RequestID, said.TraceID = hex.EncodeToString(sum[:]), r.ExpiresAt, requestID(ctx), traceID(ctx)
+	token, err := s.Signer.Decision(ctx, said)
 	if err != nil {
 		return nil, fmt.Errorf("signing decision: %w", err)
 	}
@@ -75,15 +96,11 @@ func (s *Server) decide(ctx context.Context, in *decideInput) (*decidedOutput, e
 		return nil, err
 	}
 	failpoint.Hit("api.after-signal")
-	return s.awaitDecision(ctx, r, id, verdict)
+	return s.awaitDecision(ctx, r, said.ID, verdict)
 }
 
 // decidedBefore answers a repeated decision with the first one.
-func (s *Server) decidedBefore(ctx context.Context, r approval.Request, v approval.Verdict) (*decidedOutput, error) {
-	earlier, err := s.Reader.Decisions(ctx, r.ID)
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) decidedBefore(ctx context.Context, r approval.Request, earlier []approval.Recorded, v approval.Verdict) (*decidedOutput, error) {
 	for _, d := range earlier {
 		if d.Outcome == approval.Counted && d.Reviewer.Same(principal(ctx).Person) {
 			return repeated(r, d, v)
@@ -100,21 +117,69 @@ func repeated(r approval.Request, first approval.Recorded, v approval.Verdict) (
 	return &decidedOutput{http.StatusOK, decidedView{first.ID, r.ID, string(v), true, r.Status, "you had decided so before"}}, nil
 }
 
-// mayDecide refuses early what the record would refuse anyway. The record is the
-// judge; this spares people a wait.
-func (s *Server) mayDecide(ctx context.Context, r approval.Request) error {
+// mayDecide refuses early what the record would refuse anyway, and finds the
+// capacity in which the caller decides: for himself, or in somebody's place. The
+// record is the judge; this spares people a wait.
+func (s *Server) mayDecide(ctx context.Context, r approval.Request, earlier []approval.Recorded, now time.Time, v approval.Verdict) (attest.Decision, error) {
 	policy, action, err := governing(r)
 	if err != nil {
-		return err
+		return attest.Decision{}, err
 	}
-	if why := policy.Ineligible(action, principal(ctx)); why != "" {
-		s.recordDenial(ctx, "POST /approval/:id/decision", "authorize", fmt.Sprintf("approval %d: %s", r.ID, why))
-		return fault.New(fault.Forbidden, "not-eligible", "%s", why)
+	setting, err := s.settings.fresh(ctx, now)
+	if err != nil {
+		return attest.Decision{}, err
 	}
-	if r.Status != approval.Pending {
-		return fault.New(fault.Conflict, "approval-not-pending", "approval %d is %s already", r.ID, r.Status)
+	setting.ApprovalID = r.ID
+	me := principal(ctx)
+	d, why := setting.Claim(policy, action, counted(earlier), me, v, r.Fallback())
+	if why == "" && r.Status == approval.Pending {
+		said := attest.Decision{Reviewer: d.Reviewer, OnBehalfOf: d.OnBehalfOf, Fallback: d.Fallback}
+		said.DelegationID = delegationOf(setting, d)
+		return said, nil
 	}
-	return nil
+	// What the roster and the policy say of the person is a refusal; what only
+	// the state of the request says is not.
+	for _, capacity := range capacities(setting, me) {
+		capacity.Verdict, capacity.Fallback = v, r.Fallback()
+		if _, barred := setting.Standing(policy, action, capacity); barred != "" {
+			continue
+		}
+		if r.Status != approval.Pending {
+			return attest.Decision{}, fault.New(fault.Conflict, "approval-not-pending", "approval %d is %s already", r.ID, r.Status)
+		}
+		return attest.Decision{}, fault.New(fault.Conflict, "not-your-turn", "%s", why)
+	}
+	if r.Status != approval.Pending { // the words of the tally are about the status
+		_, why = setting.Standing(policy, action, approval.Decision{Verdict: v, Reviewer: me, Fallback: r.Fallback()})
+	}
+	s.recordDenial(ctx, "POST /approval/:id/decision", "authorize", fmt.Sprintf("approval %d: %s", r.ID, why))
+	return attest.Decision{}, fault.New(fault.Forbidden, "not-eligible", "%s", why)
+}
+
+// capacities are the ways in which somebody might decide: for himself, and
+// through each delegation to him.
+func capacities(s approval.Setting, me approval.Principal) []approval.Decision {
+	out := []approval.Decision{{Reviewer: me}}
+	for _, d := range s.Delegations {
+		if d.To.Same(me.Person) && d.InForce(s.Now, s.ApprovalID) {
+			out = append(out, approval.Decision{Reviewer: me, OnBehalfOf: &d.From})
+		}
+	}
+	return out
+}
+
+// delegationOf finds the delegation by which a decision is made in somebody's
+// place; 0 when it is not.
+func delegationOf(s approval.Setting, d approval.Decision) int64 {
+	if d.OnBehalfOf == nil {
+		return 0
+	}
+	for _, given := range s.Delegations {
+		if given.From.Same(d.OnBehalfOf.Person) && given.To.Same(d.Reviewer.Person) && given.InForce(s.Now, s.ApprovalID) {
+			return given.ID
+		}
+	}
+	return 0
 }
 
 func (s *Server) signal(ctx context.Context, r approval.Request, token string) error {

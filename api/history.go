@@ -53,7 +53,11 @@ func (s *Server) approvalHistory(ctx context.Context, in *idInput) (*body[histor
 }
 
 func (s *Server) history(ctx context.Context, subject string, id int64) ([]entryView, error) {
-	list, err := s.Reader.History(ctx, subject, strconv.FormatInt(id, 10))
+	return s.historyOf(ctx, subject, strconv.FormatInt(id, 10))
+}
+
+func (s *Server) historyOf(ctx context.Context, subject, id string) ([]entryView, error) {
+	list, err := s.Reader.History(ctx, subject, id)
 	out := make([]entryView, 0, len(list))
 	for _, e := range list {
 		out = append(out, viewEntry(e))

@@ -14,6 +14,7 @@ const (
 	Public        Permission = "public" // no token needed
 	ApprovalRead  Permission = "approval.read"
 	ApprovalAsk   Permission = "approval.ask"
+	ApprovalAct   Permission = "approval.act"   // comment, assign, escalate, cancel
 	ApprovalJudge Permission = "approval.judge" // may decide; whether it counts is the policy's word
 	IncidentRead  Permission = "incident.read"
 	IncidentOpen  Permission = "incident.open"
@@ -22,21 +23,33 @@ const (
 	ExportReadAll Permission = "export.read_all" // content of everybody's
 	ImportRun     Permission = "import.run"
 	ImportRead    Permission = "import.read"
+	UserRead      Permission = "user.read"
+	UserAsk       Permission = "user.ask" // may ask for a change of the roster
+	PolicyRead    Permission = "policy.read"
+	PolicyAsk     Permission = "policy.ask" // may ask for other policies
+	NoticeRead    Permission = "notification.read"
+	NoticeResend  Permission = "notification.resend"
+	MetricsRead   Permission = "metrics.read"
+)
+
+// Permissions that several roles have, by what they are for.
+var (
+	readAll = []Permission{ApprovalRead, IncidentRead, ImportRead, PolicyRead}
+	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead}
+	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
+	judge   = []Permission{ApprovalJudge, ExportAsk, ImportRun}
+	manage  = []Permission{ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
 )
 
 // grants says what each role may do; whatever is not listed is denied.
 var grants = map[string][]Permission{
-	"viewer": {ApprovalRead, IncidentRead, ImportRead},
-	"analyst": {
-		ApprovalRead, ApprovalAsk, ApprovalJudge, IncidentRead, IncidentOpen, ExportAsk, ExportRead, ImportRun, ImportRead,
-	},
-	"compliance": {
-		ApprovalRead, ApprovalAsk, ApprovalJudge, IncidentRead, IncidentOpen, ExportAsk, ExportRead, ExportReadAll, ImportRun, ImportRead,
-	},
-	"admin": {
-		ApprovalRead, ApprovalAsk, ApprovalJudge, IncidentRead, IncidentOpen, ExportAsk, ExportRead, ExportReadAll, ImportRun, ImportRead,
-	},
-	"auditor": {ApprovalRead, IncidentRead, ExportRead, ExportReadAll, ImportRead},
+	"viewer":     readAll,
+	"trader":     slices.Concat(readAll, work),
+	"analyst":    slices.Concat(readAll, oversee, work, judge),
+	"compliance": slices.Concat(readAll, oversee, work, judge, manage),
+	"admin":      slices.Concat(readAll, oversee, work, judge, manage),
+	"auditor":    slices.Concat(readAll, oversee, []Permission{ExportReadAll}),
+	"service":    slices.Concat(readAll, work, []Permission{ImportRun}), // a machine asks, it never decides
 }
 
 // permits reports whether one of p's roles grants the permission.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"finobs/internal/approval"
 	"finobs/internal/fault"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,7 +30,38 @@ func (s *Server) routes() []route {
 		on(http.MethodGet, "/approval/", ApprovalRead, "List requests for approval", s.listApprovals),
 		on(http.MethodGet, "/approval/{id}", ApprovalRead, "Read a request for approval", s.getApproval),
 		on(http.MethodPost, "/approval/{id}/decision", ApprovalJudge, "Approve or reject", s.decide),
+		on(http.MethodPost, "/approval/batch_decision", ApprovalJudge, "Approve or reject several requests of one risk tier", s.decideBatch),
+		on(http.MethodGet, "/approval/metrics", MetricsRead, "Counts, latencies and rates of approvals", s.approvalMetrics),
 		on(http.MethodGet, "/approval/{id}/history", ApprovalRead, "Ledger entries about a request", s.approvalHistory),
+		on(http.MethodGet, "/approval/{id}/receipt", ApprovalRead, "All that finaudit needs to verify the decisions offline", s.receipt),
+		on(http.MethodPost, "/approval/{id}/comment", ApprovalAct, "Say something about a request", s.comment),
+		on(http.MethodPost, "/approval/{id}/assign", ApprovalAct, "Say who is to look at a request", s.assign),
+		on(http.MethodPost, "/approval/{id}/escalate", ApprovalAct, "Fire the next escalation of the ladder now", s.does(approval.Escalate)),
+		on(http.MethodPost, "/approval/{id}/delegate", ApprovalJudge, "Let somebody decide on a request in one's place", s.delegateOne),
+		on(http.MethodPost, "/approval/{id}/cancel", ApprovalAct, "Withdraw one's own request", s.does(approval.Cancel)),
+		on(http.MethodPost, "/approval/{id}/revoke", ApprovalJudge, "Take back an approval that is not used yet", s.does(approval.Revoke)),
+		on(http.MethodPost, "/approval/{id}/reopen", ApprovalAsk, "Ask again, linked to the earlier request", s.reopen),
+		on(http.MethodPost, "/approval/{id}/edit", ApprovalAsk, "Replace a pending request by one with other parameters", s.edit),
+
+		on(http.MethodGet, "/delegations", ApprovalRead, "List delegations", s.listDelegations),
+		on(http.MethodPost, "/delegations", ApprovalJudge, "Let somebody decide in one's place for a while", s.delegateAll),
+		on(http.MethodPost, "/delegations/{id}/revoke", ApprovalJudge, "End a delegation", s.revokeDelegation),
+
+		on(http.MethodPost, "/agent/ops/actions/{id}/approve", ApprovalJudge, "Approve an action (the same engine as /approval)", s.decides(approval.Approve)),
+		on(http.MethodPost, "/agent/ops/actions/{id}/reject", ApprovalJudge, "Reject an action (the same engine as /approval)", s.decides(approval.Reject)),
+		on(http.MethodGet, "/agent/ops/actions/metrics", MetricsRead, "The same figures as /approval/metrics", s.approvalMetrics),
+
+		on(http.MethodGet, "/users", UserRead, "List the roster", s.listUsers),
+		on(http.MethodPost, "/users", UserAsk, "Put somebody on the roster, once approved", s.addUser),
+		on(http.MethodGet, "/users/{sub}", UserRead, "Read somebody's entry on the roster", s.getUser),
+		on(http.MethodPatch, "/users/{sub}", UserAsk, "Change somebody's roles, desk or state, once approved", s.changeUser),
+		on(http.MethodGet, "/users/{sub}/history", UserRead, "Ledger entries about somebody on the roster", s.userHistory),
+
+		on(http.MethodGet, "/policies", PolicyRead, "The policies in force, as a file and in words", s.getPolicies),
+		on(http.MethodPost, "/policies", PolicyAsk, "Put another policy file in force, once approved", s.activatePolicies),
+
+		on(http.MethodGet, "/notifications", NoticeRead, "List notifications, dead letters among them", s.listNotices),
+		on(http.MethodPost, "/notifications/{id}/resend", NoticeResend, "Send a notification again that did not arrive", s.resend),
 
 		on(http.MethodGet, "/incidents", IncidentRead, "List incidents", s.listIncidents),
 		on(http.MethodPost, "/incidents", IncidentOpen, "Open an incident", s.openIncident),
@@ -51,6 +83,7 @@ func (s *Server) routes() []route {
 		raw(http.MethodGet, "/readyz", Public, "The process can do its work", s.readyz),
 		page(http.MethodGet, "/openapi.json", s.openAPI),
 		page(http.MethodGet, "/docs/*path", s.docs()),
+		page(http.MethodGet, "/open/approval/:id", s.openPage),
 		page(http.MethodGet, "/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
 	}
 }

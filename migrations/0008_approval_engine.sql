@@ -17,7 +17,7 @@ ALTER TABLE finobs.approval_request
     ADD COLUMN fallback_at      timestamptz, -- since when the policy's fallback list is admitted
     ADD COLUMN target_ids       text[] NOT NULL DEFAULT '{}'; -- kind:id of what the action touches, sorted
 CREATE INDEX approval_request_by_deadline ON finobs.approval_request (status, expires_at, approval_id);
-CREATE INDEX approval_request_open_by_workflow ON finobs.approval_request (approval_id) WHERE status IN ('pending', 'approved');
+CREATE INDEX approval_request_open ON finobs.approval_request (approval_id) WHERE status IN ('pending', 'approved');
 CREATE INDEX approval_request_open_by_target ON finobs.approval_request USING gin (target_ids) WHERE status = 'pending';
 CREATE INDEX approval_request_by_requester ON finobs.approval_request (requester_sub, approval_id DESC);
 CREATE INDEX approval_request_by_assignee ON finobs.approval_request (assignee_sub, approval_id DESC) WHERE assignee_sub <> '';
@@ -158,6 +158,7 @@ DROP TABLE finobs.approval_comment;
 ALTER TABLE finobs.export DROP CONSTRAINT export_status_is_known;
 UPDATE finobs.export SET status = 'intended' WHERE status = 'failed';
 ALTER TABLE finobs.export ADD CONSTRAINT export_status_is_known CHECK (status IN ('intended', 'sealed'));
+DROP INDEX finobs.approval_request_by_deadline, finobs.approval_request_open, finobs.approval_request_by_requester;
 ALTER TABLE finobs.approval_decision
     DROP COLUMN approver_kind, DROP COLUMN approver_desk, DROP COLUMN on_behalf_of, DROP COLUMN fallback, DROP COLUMN summary_sha256;
 ALTER TABLE finobs.approval_request

@@ -17,6 +17,7 @@ import (
 const (
 	outboxInterval = 500 * time.Millisecond
 	outboxBatch    = 200
+	longestRetry   = 90 * time.Minute // longer than the pause between two attempts
 )
 
 // outbox starts a workflow for each queued notice. The id of the workflow is the
@@ -34,7 +35,7 @@ func (o outbox) pass(ctx context.Context) error {
 		return err
 	}
 	for _, n := range queued {
-		if n.Attempts > 0 {
+		if n.Attempts > 0 && time.Since(n.UpdatedAt) < longestRetry {
 			continue // its workflow is at it
 		}
 		_, err := o.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{

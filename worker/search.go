@@ -22,6 +22,7 @@ func RegisterSearchAttributes(ctx context.Context, c client.Client, namespace st
 		workflows.SearchKind.GetName():       workflows.SearchKind.GetValueType(),
 		workflows.SearchDesk.GetName():       workflows.SearchDesk.GetValueType(),
 		workflows.SearchRequester.GetName():  workflows.SearchRequester.GetValueType(),
+		workflows.SearchRiskTier.GetName():   workflows.SearchRiskTier.GetValueType(),
 	}
 	there, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {

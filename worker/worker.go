@@ -3,10 +3,13 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"finobs/activities"
+	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/store"
@@ -27,6 +30,11 @@ type Deps struct {
 	Verifier  *attest.Verifier // trusts the API's decision key
 	Artefacts *blobdir.Dir     // exports
 	Spool     *blobdir.Dir     // received files
+	Messenger activities.Messenger
+	Channels  []string        // names of the channels that Messenger has
+	Policies  string          // policy file that a database without one starts with
+	Roster    approval.Roster // whom a database without policies starts with
+	Namespace string          // of Temporal
 
 	// RecordOnly leaves effects to other workers: this one records requests and
 	// decisions and needs no access to what effects touch.
@@ -39,6 +47,9 @@ const startInterval = 2 * time.Second
 // Run takes work until ctx ends, and stops gracefully. While Temporal is not
 // there it waits for it.
 func Run(ctx context.Context, c client.Client, d Deps) error {
+	if err := prepare(ctx, d); err != nil {
+		return err
+	}
 	var w worker.Worker
 	for {
 		w = newWorker(c, d)
@@ -54,10 +65,28 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 		}
 	}
 	slog.InfoContext(ctx, "worker started", "task_queue", workflows.TaskQueue)
+	var background sync.WaitGroup
+	for _, loop := range []interface{ run(context.Context) }{
+		&reconciler{client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace}},
+		outbox{client: c, store: d.Store},
+	} {
+		background.Go(func() { loop.run(ctx) })
+	}
 	<-ctx.Done()
 	w.Stop()
+	background.Wait()
 	slog.Info("worker stopped")
 	return nil
+}
+
+// prepare puts the first policies and roster in force and makes the channels
+// known.
+func prepare(ctx context.Context, d Deps) error {
+	changes := &activities.Changes{InTx: store.InTx[activities.ChangeTx](d.Store), Verifier: d.Verifier}
+	if err := changes.FirstStart(ctx, d.Policies, d.Roster); err != nil {
+		return fmt.Errorf("first start: %w", err)
+	}
+	return d.Store.SetChannels(ctx, d.Channels)
 }
 
 func newWorker(c client.Client, d Deps) worker.Worker {
@@ -80,6 +109,9 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	exports := &activities.Exports{
 		InTx: store.InTx[activities.ExportTx](d.Store), Verifier: d.Verifier, Data: d.Store, Artefacts: d.Artefacts,
 	}
+	acts := &activities.Acts{InTx: store.InTx[activities.ActTx](d.Store), Verifier: d.Verifier}
+	changes := &activities.Changes{InTx: store.InTx[activities.ChangeTx](d.Store), Verifier: d.Verifier}
+	notices := &activities.Notices{InTx: store.InTx[activities.NoticeTx](d.Store), Messenger: d.Messenger}
 	incidents := &activities.Incidents{InTx: store.InTx[activities.IncidentTx](d.Store), Verifier: d.Verifier}
 	fails := &activities.Fails{InTx: store.InTx[activities.FailsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
 	for name, fn := range map[string]any{
@@ -87,6 +119,10 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 		workflows.ActivityRecordDecision: approvals.RecordDecision,
 		workflows.ActivityExpireRequest:  approvals.ExpireRequest,
 		workflows.ActivityCancelRequest:  approvals.CancelRequest,
+		workflows.ActivityRecordAct:      acts.RecordAct,
+		workflows.ActivityApplyChange:    changes.ApplyChange,
+		workflows.ActivitySendNotice:     notices.SendNotice,
+		workflows.ActivityBuryNotice:     notices.BuryNotice,
 		workflows.ActivityGenerateExport: exports.GenerateExport,
 		workflows.ActivityConfirmExport:  exports.ConfirmExport,
 		workflows.ActivityRecordIncident: incidents.RecordIncident,

@@ -41,7 +41,7 @@ type record struct {
 
 func (r *record) now() activities.GateStatus {
 	return activities.GateStatus{
-		Status: r.status, Missing: []string{}, Deadline: r.expiresAt, ExpiresIn: r.expiresAt.Sub(r.clock()) + r.lateness,
+		Status: r.status, Missing: []string{}, Deadline: r.expiresAt, WakeIn: r.expiresAt.Sub(r.clock()) + r.lateness,
 	}
 }
 

@@ -27,7 +27,7 @@ func main() {
 		Use: "finaudit", Short: "Verify offline what finobs recorded",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(exportCommand())
+	root.AddCommand(exportCommand(), receiptCommand())
 	err := root.Execute()
 	if err == nil {
 		return
@@ -59,13 +59,35 @@ hold.`,
 			return verifyExport(cmd.OutOrStdout(), record, artefact, key)
 		},
 	}
-	for name, into := range map[string]*string{"record": &record, "artefact": &artefact, "key": &key} {
+	requireFiles(cmd, map[string]*string{"record": &record, "artefact": &artefact, "key": &key})
+	return cmd
+}
+
+// requireFiles defines flags that name files.
+func requireFiles(cmd *cobra.Command, flags map[string]*string) {
+	for name, into := range flags {
 		cmd.Flags().StringVar(into, name, "", "path of a file (required)")
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // the flag was just defined
 		}
 	}
-	return cmd
+}
+
+// readJSON reads a file that the API answered with.
+func readJSON(path string, into any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("reading record: %w", err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return fmt.Errorf("reading record: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading record: %s holds more than one document", path)
+	}
+	return nil
 }
 
 func verifyExport(out io.Writer, recordPath, artefactPath, keyPath string) error {
@@ -73,17 +95,11 @@ func verifyExport(out io.Writer, recordPath, artefactPath, keyPath string) error
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(recordPath)
-	if err != nil {
-		return fmt.Errorf("reading record: %w", err)
-	}
 	var r export.Record
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&r); err != nil {
-		return fmt.Errorf("reading record: %w", err)
+	if err := readJSON(recordPath, &r); err != nil {
+		return err
 	}
-	action, err := evidence.Approved(attest.NewVerifier(public), r.Approval, r.Decisions)
+	action, err := evidence.Approved(attest.NewVerifier(public), r.Approval, r.Decisions, nil)
 	if err != nil {
 		return err
 	}

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 
 	"finobs/api"
-	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
@@ -18,7 +15,6 @@ import (
 	"finobs/internal/keys"
 	"finobs/internal/store"
 	"finobs/internal/telemetry"
-	"finobs/policies"
 
 	"github.com/spf13/cobra"
 )
@@ -86,9 +82,6 @@ func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err
 		trusted = append(trusted, public)
 	}
 	d.Identity = identity.NewVerifier(trusted...)
-	if d.Policies, err = loadPolicies(c.Policies); err != nil {
-		return d, opened, err
-	}
 	if d.Artefacts, err = blobdir.Open(c.ArtefactDir); err != nil {
 		return d, opened, err
 	}
@@ -106,15 +99,4 @@ func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err
 	}
 	opened = append(opened, func() error { d.Temporal.Close(); return nil })
 	return d, opened, nil
-}
-
-func loadPolicies(path string) (*approval.Policies, error) {
-	text := policies.Desk
-	if path != "" {
-		var err error
-		if text, err = os.ReadFile(path); err != nil {
-			return nil, fmt.Errorf("reading policies: %w", err)
-		}
-	}
-	return approval.LoadPolicies(bytes.NewReader(text))
 }

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"time"
 
 	"finobs/internal/config"
 	"finobs/internal/devstack"
+	"finobs/internal/identity"
 	"finobs/internal/telemetry"
 	"finobs/worker"
 
@@ -84,10 +87,29 @@ func startStack(ctx context.Context, state string, out io.Writer) (*devstack.Sta
 	if err != nil {
 		return nil, err
 	}
-	if err := registerSearchAttributes(ctx, s.Settings()); err != nil {
+	if err := errors.Join(registerSearchAttributes(ctx, s.Settings()), writeRoster(s)); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
+}
+
+// writeRoster puts the people of a development stack into a file, with which a
+// new database starts.
+func writeRoster(s *devstack.Stack) error {
+	if s.Settings()["FINOBS_ROSTER"] != "" {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("version: 1\npeople:\n")
+	for _, p := range cast {
+		fmt.Fprintf(&b, "  - {iss: %s, sub: %s, roles: [%s], desk: %q, email: %s@example.com}\n", identity.DevIssuer, p.name, p.role, p.desk, p.name)
+	}
+	path := s.Path("roster.yaml")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		return fmt.Errorf("writing roster: %w", err)
+	}
+	s.Settings()["FINOBS_ROSTER"] = path
+	return nil
 }
 
 func registerSearchAttributes(ctx context.Context, settings map[string]string) error {

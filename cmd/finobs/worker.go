@@ -3,13 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
+	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
 	"finobs/internal/keys"
+	"finobs/internal/notify"
 	"finobs/internal/store"
 	"finobs/internal/telemetry"
+	"finobs/policies"
 	"finobs/worker"
 
 	"github.com/spf13/cobra"
@@ -46,7 +52,10 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 	if err != nil {
 		return err
 	}
-	d := worker.Deps{Verifier: attest.NewVerifier(public), RecordOnly: recordOnly}
+	d := worker.Deps{Verifier: attest.NewVerifier(public), RecordOnly: recordOnly, Namespace: c.Namespace}
+	if err := loadDesk(c, &d); err != nil {
+		return err
+	}
 	if d.Artefacts, err = blobdir.Open(c.ArtefactDir); err != nil {
 		return err
 	}
@@ -65,4 +74,39 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 	}
 	opened = append(opened, func() error { t.Close(); return nil })
 	return worker.Run(ctx, t, d)
+}
+
+// loadDesk reads the files that say who may do what and how people are told.
+func loadDesk(c config.Worker, d *worker.Deps) error {
+	d.Policies = string(policies.Desk)
+	if c.Policies != "" {
+		text, err := os.ReadFile(c.Policies)
+		if err != nil {
+			return fmt.Errorf("reading policies: %w", err)
+		}
+		d.Policies = string(text)
+	}
+	if c.Roster != "" {
+		file, err := os.Open(c.Roster)
+		if err != nil {
+			return fmt.Errorf("reading roster: %w", err)
+		}
+		defer file.Close()
+		if d.Roster, err = approval.LoadRoster(file); err != nil {
+			return fmt.Errorf("%s: %w", c.Roster, err)
+		}
+	}
+	messenger := worker.Messenger{BaseURL: c.PublicURL}
+	if c.Channels != "" {
+		file, err := os.Open(c.Channels)
+		if err != nil {
+			return fmt.Errorf("reading channels: %w", err)
+		}
+		defer file.Close()
+		if messenger.Channels, err = notify.Load(file, filepath.Dir(c.Channels)); err != nil {
+			return fmt.Errorf("%s: %w", c.Channels, err)
+		}
+	}
+	d.Messenger, d.Channels = messenger, messenger.Channels.Names()
+	return nil
 }

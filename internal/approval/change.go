@@ -29,7 +29,9 @@ func Roles() []string {
 // Validate reports the first thing that keeps m from being on the roster, as a
 // fault of kind Invalid.
 func (m Member) Validate() error {
-	bad := func(format string, args ...any) error { return fault.New(fault.Invalid, "invalid-user", format, args...) }
+	bad := func(format string, args ...any) error {
+		return fault.New(fault.Invalid, "invalid-user", format, args...)
+	}
 	if m.Issuer == "" || m.Subject == "" || strings.ContainsAny(m.Issuer, "|\n") || len(m.Issuer)+len(m.Subject) > maxTextLength {
 		return bad("a user needs an issuer without '|' and a subject, %d bytes together at most", maxTextLength)
 	}

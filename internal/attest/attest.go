@@ -159,3 +159,16 @@ func (v *Verifier) verify(token, typ string, claims any) error {
 	}
 	return nil
 }
+
+// KeyID reads which key a token says it was signed with, without verifying it;
+// "" when it is no token.
+func KeyID(token string) string {
+	if len(token) > maxTokenLength {
+		return ""
+	}
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	if err != nil {
+		return ""
+	}
+	return jws.Signatures[0].Protected.KeyID
+}

@@ -28,7 +28,6 @@ type API struct {
 	DatabaseURL  string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
 	DecisionKey  string        `env:"FINOBS_DECISION_KEY,required"`     // path of the private key that signs decisions
 	IdentityKeys []string      `env:"FINOBS_IDENTITY_KEYS,required"`    // paths of public keys that sign bearer tokens
-	Policies     string        `env:"FINOBS_POLICIES"`                  // path of the policy file; empty: the shipped one
 	ArtefactDir  string        `env:"FINOBS_ARTEFACT_DIR,required"`     // where the worker puts exports
 	SpoolDir     string        `env:"FINOBS_SPOOL_DIR,required"`        // where received files wait for the worker
 	AnswerWait   time.Duration `env:"FINOBS_ANSWER_WAIT" envDefault:"3s"`
@@ -42,6 +41,10 @@ type Worker struct {
 	DecisionPublic string `env:"FINOBS_DECISION_PUBLIC_KEY,required"` // path of the public half of the API's key
 	ArtefactDir    string `env:"FINOBS_ARTEFACT_DIR,required"`
 	SpoolDir       string `env:"FINOBS_SPOOL_DIR,required"`
+	Policies       string `env:"FINOBS_POLICIES"`   // path of the policy file that a new database starts with; empty: the shipped one
+	Roster         string `env:"FINOBS_ROSTER"`     // path of the roster that a new database starts with; empty: nobody
+	Channels       string `env:"FINOBS_CHANNELS"`   // path of the channel file; empty: nobody is told anything
+	PublicURL      string `env:"FINOBS_PUBLIC_URL"` // where people reach the API, for links in notifications
 }
 
 // Migrate are the settings of finobs migrate.

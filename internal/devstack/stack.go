@@ -268,6 +268,12 @@ func (s *Stack) chooseAddress(context.Context) error {
 	}
 	s.APIAddress = "127.0.0.1:" + strconv.Itoa(port)
 	s.settings["FINOBS_LISTEN"] = s.APIAddress
+	s.settings["FINOBS_PUBLIC_URL"] = "http://" + s.APIAddress
+	for _, name := range []string{"FINOBS_POLICIES", "FINOBS_ROSTER", "FINOBS_CHANNELS"} {
+		if path := os.Getenv(name); path != "" {
+			s.settings[name] = path
+		}
+	}
 	return writeAddress(s.Dir, s.APIAddress)
 }
 

@@ -44,7 +44,7 @@ func newRecord(t *testing.T) *record {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := approval.Action{Kind: "export.incidents", Requester: human("alice", "").Person, Mode: approval.Live}
+	a := approval.Action{Kind: "export.incidents", Requester: human("alice", "").Person, Mode: approval.Live, RiskTier: approval.Medium}
 	policy, err := loaded.For(a)
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func newRecord(t *testing.T) *record {
 	if r.request.ActionDigest, err = a.Digest(); err != nil {
 		t.Fatal(err)
 	}
-	payload, err := evidence.RequestDigest(7, r.request.ActionDigest, r.request.PolicyDigest, "why")
+	payload, err := evidence.RequestDigest(7, r.request.ActionDigest, r.request.PolicyDigest, "why", approval.Links{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func (r *record) decide(t *testing.T, who approval.Principal, v approval.Verdict
 
 func TestApproved(t *testing.T) {
 	r := newRecord(t)
-	a, err := evidence.Approved(r.verifier, r.request, r.decisions)
+	a, err := evidence.Approved(r.verifier, r.request, r.decisions, nil)
 	if err != nil || a.Kind != "export.incidents" {
 		t.Fatalf("the good record does not hold: %+v, %v", a, err)
 	}
@@ -129,7 +129,7 @@ func TestApproved(t *testing.T) {
 	} {
 		r := newRecord(t)
 		change(r)
-		if _, err := evidence.Approved(r.verifier, r.request, r.decisions); fault.KindOf(err) != fault.Forbidden {
+		if _, err := evidence.Approved(r.verifier, r.request, r.decisions, nil); fault.KindOf(err) != fault.Forbidden {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -144,7 +144,7 @@ func TestApprovedJudgesThePeopleAgain(t *testing.T) {
 		r := newRecord(t)
 		r.decisions = nil
 		r.decide(t, who, approval.Approve, nil)
-		if _, err := evidence.Approved(r.verifier, r.request, r.decisions); fault.KindOf(err) != fault.Forbidden {
+		if _, err := evidence.Approved(r.verifier, r.request, r.decisions, nil); fault.KindOf(err) != fault.Forbidden {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestApprovedJudgesThePeopleAgain(t *testing.T) {
 	r.decisions = nil
 	r.decide(t, human("bob", "analyst"), approval.Reject, nil)
 	r.decide(t, human("carol", "analyst"), approval.Approve, nil)
-	if _, err := evidence.Approved(r.verifier, r.request, r.decisions); fault.KindOf(err) != fault.Forbidden {
+	if _, err := evidence.Approved(r.verifier, r.request, r.decisions, nil); fault.KindOf(err) != fault.Forbidden {
 		t.Errorf("approved after a veto: %v", err)
 	}
 }

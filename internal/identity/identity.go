@@ -41,10 +41,6 @@ const (
 // ErrNoToken is returned for a request without a bearer token.
 var ErrNoToken = errors.New("no bearer token")
 
-// Roles lists the roles that mean something; a token with any other is refused,
-// so that a misspelt role is noticed.
-func Roles() []string { return []string{"admin", "compliance", "analyst", "auditor", "viewer"} }
-
 type claims struct {
 	jwt.Claims
 	Kind  approval.ActorKind `json:"kind"`
@@ -143,8 +139,8 @@ func (c claims) check() error {
 		return fmt.Errorf("kind %q must be human, agent or system", c.Kind)
 	}
 	for _, r := range c.Roles {
-		if !slices.Contains(Roles(), r) {
-			return fmt.Errorf("role %q is not one of %s", r, strings.Join(Roles(), ", "))
+		if !slices.Contains(approval.Roles(), r) {
+			return fmt.Errorf("role %q is not one of %s", r, strings.Join(approval.Roles(), ", "))
 		}
 	}
 	return nil

@@ -108,6 +108,14 @@ func (c *Channels) Get(name string) (Channel, bool) {
 	return channel, ok
 }
 
+// Repeatable reports whether the channel's receivers recognise a repeat, by its
+// idempotency key, so that sending again does no harm.
+func (c *Channels) Repeatable(name string) bool {
+	channel, known := c.Get(name)
+	_, repeatable := channel.(*webhook)
+	return known && repeatable
+}
+
 // Names returns the names of all channels, sorted.
 func (c *Channels) Names() []string {
 	if c == nil {

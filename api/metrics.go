@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"finobs/internal/approval"
+	"finobs/internal/store"
+)
+
+type metricsInput struct {
+	Since string `query:"since" format:"date-time" doc:"requests made from this moment on; default: all"`
+}
+
+type metricsView struct {
+	Since            *time.Time       `json:"since"`
+	Live             metricsSplit     `json:"live"`
+	Simulation       metricsSplit     `json:"simulation"`
+	OldestPendingSec *float64         `json:"oldest_pending_seconds" doc:"age of the oldest live request that is pending"`
+	ByApprover       []approverMetric `json:"by_approver" doc:"live requests only"`
+}
+
+// metricsSplit are figures over live requests, or over simulations.
+type metricsSplit struct {
+	Requests     int64                       `json:"requests"`
+	ByStatus     map[approval.Status]int64   `json:"by_status"`
+	ByKind       map[string]map[string]int64 `json:"by_kind" doc:"kind, then status"`
+	Latency      latencyView                 `json:"decision_latency_seconds" doc:"from request to decision, of requests that people decided"`
+	ExpiryRate   *float64                    `json:"expiry_rate" doc:"expired of all closed; null when none is closed"`
+	RejectRate   *float64                    `json:"reject_rate" doc:"rejected of all decided; null when none is decided"`
+	Overrides    map[string]int64            `json:"overrides" doc:"human overrides of agents, by override_type"`
+	OverrideRate *float64                    `json:"override_rate" doc:"overrides of all requests; null without requests"`
+}
+
+type latencyView struct {
+	N   int64    `json:"n"`
+	P50 *float64 `json:"p50"`
+	P90 *float64 `json:"p90"`
+	P99 *float64 `json:"p99"`
+	Max *float64 `json:"max"`
+}
+
+type approverMetric struct {
+	Approver  personView `json:"approver"`
+	Approved  int64      `json:"approved"`
+	Rejected  int64      `json:"rejected"`
+	Refused   int64      `json:"refused" doc:"decisions that did not count"`
+	Delegated int64      `json:"delegated" doc:"decided in somebody's place"`
+}
+
+func (s *Server) approvalMetrics(ctx context.Context, in *metricsInput) (*body[metricsView], error) {
+	v := metricsView{ByApprover: []approverMetric{}}
+	since := time.Unix(0, 0)
+	if in.Since != "" {
+		t, err := time.Parse(time.RFC3339, in.Since)
+		if err == nil {
+			since, v.Since = t, &t
+		}
+	}
+	m, err := s.Reader.Metrics(ctx, since)
+	if err != nil {
+		return nil, err
+	}
+	v.Live, v.Simulation = split(m, false), split(m, true)
+	for _, a := range m.Approvers {
+		if !a.Simulation {
+			v.ByApprover = append(v.ByApprover, approverMetric{personView{a.Iss, a.Sub}, a.Approved, a.Rejected, a.Refused, a.Delegated})
+		}
+	}
+	if m.Oldest != nil {
+		now, err := s.Reader.Now(ctx)
+		if err != nil {
+			return nil, err
+		}
+		v.OldestPendingSec = new(now.Sub(*m.Oldest).Seconds())
+	}
+	return &body[metricsView]{v}, nil
+}
+
+func split(m store.ApprovalMetrics, simulation bool) metricsSplit {
+	out := metricsSplit{ByStatus: map[approval.Status]int64{}, ByKind: map[string]map[string]int64{}, Overrides: map[string]int64{}}
+	for _, c := range m.Counts {
+		if c.Simulation != simulation {
+			continue
+		}
+		out.Requests += c.N
+		out.ByStatus[c.Status] += c.N
+		if out.ByKind[c.Kind] == nil {
+			out.ByKind[c.Kind] = map[string]int64{}
+		}
+		out.ByKind[c.Kind][string(c.Status)] = c.N
+	}
+	for _, l := range m.Latencies {
+		if l.Simulation == simulation {
+			out.Latency = latencyView{l.N, &l.P50, &l.P90, &l.P99, &l.Max}
+		}
+	}
+	var overrides int64
+	for _, o := range m.Overrides {
+		if o.Simulation == simulation {
+			out.Overrides[o.Type] = o.N
+			overrides += o.N
+		}
+	}
+	closed := out.Requests - out.ByStatus[approval.Pending]
+	decided := out.ByStatus[approval.Approved] + out.ByStatus[approval.Consumed] + out.ByStatus[approval.Rejected]
+	out.ExpiryRate = rate(out.ByStatus[approval.Expired], closed)
+	out.RejectRate = rate(out.ByStatus[approval.Rejected], decided)
+	out.OverrideRate = rate(overrides, out.Requests)
+	return out
+}
+
+// rate is nil where there is nothing to divide by: no figure is invented.
+func rate(part, whole int64) *float64 {
+	if whole == 0 {
+		return nil
+	}
+	return new(float64(part) / float64(whole))
+}
