@@ -89,7 +89,7 @@ func judge(r approval.Request, d *approval.Recorded) error {
 	if err != nil {
 		return fmt.Errorf("judging decision %s: %w", d.ID, err)
 	}
-	switch why := policy.Ineligible(action, d.Reviewer); {
+	switch why := policy.Ineligible(action, d.Decision); {
 	case d.CountedAs != "":
 		d.Outcome, d.OutcomeReason = approval.Repeated, "this person decided before; the first decision stands"
 	case why != "":

@@ -103,7 +103,7 @@ func viewApproval(ctx context.Context, r approval.Request, decisions []approval.
 		}
 	}
 	v.Missing = approval.Tally(policy, action, counted).Missing
-	if !decided && permits(me, ApprovalJudge) && policy.Ineligible(action, me) == "" {
+	if !decided && permits(me, ApprovalJudge) && policy.Ineligible(action, approval.Decision{Reviewer: me}) == "" {
 		v.AllowedActions = []string{string(approval.Approve), string(approval.Reject)}
 	}
 	return v, nil

@@ -107,7 +107,7 @@ func (s *Server) mayDecide(ctx context.Context, r approval.Request) error {
 	if err != nil {
 		return err
 	}
-	if why := policy.Ineligible(action, principal(ctx)); why != "" {
+	if why := policy.Ineligible(action, approval.Decision{Reviewer: principal(ctx)}); why != "" {
 		s.recordDenial(ctx, "POST /approval/:id/decision", "authorize", fmt.Sprintf("approval %d: %s", r.ID, why))
 		return fault.New(fault.Forbidden, "not-eligible", "%s", why)
 	}
