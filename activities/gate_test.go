@@ -120,7 +120,7 @@ func TestRecordDecision(t *testing.T) {
 
 func TestTheFirstDecisionOfAPersonStands(t *testing.T) {
 	d := newDesk(t)
-	two := []byte(strings.Replace(string(policies.Desk), "- n: 1", "- n: 2", 1))
+	two := []byte(strings.ReplaceAll(string(policies.Desk), "- n: 1", "- n: 2"))
 	r := d.prepare(t, "csv", two)
 	if _, err := run[activities.GateStatus](t, d.approvals.OpenRequest, r.in); err != nil {
 		t.Fatal(err)

@@ -7,3 +7,9 @@ import _ "embed" // for the policy files
 //
 //go:embed desk.yaml
 var Desk []byte
+
+// Strict is the policy file for production: more people, and only those on the
+// roster.
+//
+//go:embed strict.yaml
+var Strict []byte

@@ -25,6 +25,36 @@ const (
 // Valid reports whether m is one of the modes above.
 func (m Mode) Valid() bool { return m == Live || m == Simulation }
 
+// RiskTier is how much harm an action can do. It is part of the action, so that
+// people approve it with the rest; see Policies.Classify.
+type RiskTier string
+
+// The closed set of tiers, in rising order.
+const (
+	Low    RiskTier = "low"
+	Medium RiskTier = "medium"
+	High   RiskTier = "high"
+)
+
+// Valid reports whether t is one of the tiers above.
+func (t RiskTier) Valid() bool { return t.rank() > 0 }
+
+// AtLeast reports whether t is as risky as o or riskier. A tier that is not
+// valid is below all others.
+func (t RiskTier) AtLeast(o RiskTier) bool { return t.rank() >= o.rank() }
+
+func (t RiskTier) rank() int {
+	switch t {
+	case Low:
+		return 1
+	case Medium:
+		return 2
+	case High:
+		return 3
+	}
+	return 0
+}
+
 // Person identifies a human or a service by who vouches for the name and the
 // name itself, as in the iss and sub claims of a token (RFC 7519).
 type Person struct {
@@ -43,6 +73,10 @@ func (p Person) Key() string {
 	return strings.ToLower(p.Issuer) + "\n" + strings.ToLower(p.Subject)
 }
 
+func (p Person) canonical() canonical.Object {
+	return canonical.Object{"iss": p.Issuer, "sub": p.Subject}
+}
+
 // Target is a thing that an action touches, at the version that was seen when
 // the action was proposed. An action over a newer version is another action.
 type Target struct {
@@ -58,8 +92,10 @@ type Action struct {
 	Targets      []Target          `json:"targets"`
 	Parameters   map[string]string `json:"parameters"` // ids, amounts and times as text
 	Requester    Person            `json:"requester"`
-	Desk         string            `json:"desk"` // desk the action belongs to; empty for all
+	Editor       *Person           `json:"editor,omitempty"` // who last edited the parameters, when not the requester
+	Desk         string            `json:"desk"`             // desk the action belongs to; empty for all
 	Mode         Mode              `json:"mode"`
+	RiskTier     RiskTier          `json:"risk_tier"`
 	PolicyDigest string            `json:"policy_digest"`
 }
 
@@ -89,8 +125,12 @@ func (a Action) Validate() error {
 		return bad("kind %q must be dotted lower-case words such as export.incidents, %d characters at most", a.Kind, maxKindLength)
 	case !a.Mode.Valid():
 		return bad("mode %q must be live or simulation", a.Mode)
+	case !a.RiskTier.Valid():
+		return bad("risk tier %q must be low, medium or high; classify the action first", a.RiskTier)
 	case a.Requester.Issuer == "" || a.Requester.Subject == "":
 		return bad("the requester has no issuer or no subject")
+	case a.Editor != nil && (a.Editor.Issuer == "" || a.Editor.Subject == ""):
+		return bad("the editor has no issuer or no subject; leave the editor out when there is none")
 	case len(a.Desk) > maxDeskLength || !deskPattern.MatchString(a.Desk):
 		return bad("desk %q must be letters, digits, '_', '.' and '-', %d characters at most", a.Desk, maxDeskLength)
 	case len(a.Targets) > maxTargets:
@@ -98,9 +138,16 @@ func (a Action) Validate() error {
 	case len(a.Parameters) > maxParameters:
 		return bad("%d parameters are over the limit of %d", len(a.Parameters), maxParameters)
 	}
+	return a.validateTexts()
+}
+
+func (a Action) validateTexts() error {
+	bad := func(format string, args ...any) error {
+		return fault.New(fault.Invalid, "invalid-action", format, args...)
+	}
 	for _, text := range a.texts() {
 		if strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
-			return bad("a target, a parameter or the requester holds a NUL character or is not valid UTF-8")
+			return bad("a target, a parameter, the requester or the editor holds a NUL character or is not valid UTF-8")
 		}
 	}
 	for i, t := range a.Targets {
@@ -125,6 +172,9 @@ func (a Action) Validate() error {
 // texts lists everything in an action that a caller may have written.
 func (a Action) texts() []string {
 	texts := []string{a.Requester.Issuer, a.Requester.Subject}
+	if a.Editor != nil {
+		texts = append(texts, a.Editor.Issuer, a.Editor.Subject)
+	}
 	for _, t := range a.Targets {
 		texts = append(texts, t.ID, t.Version)
 	}
@@ -133,6 +183,18 @@ func (a Action) texts() []string {
 	}
 	return texts
 }
+
+// Dataset is what an export exports: the rest of the kind after "export.", and
+// for any other action the parameter dataset; empty when there is none.
+func (a Action) Dataset() string {
+	if name, ok := strings.CutPrefix(a.Kind, "export."); ok {
+		return name
+	}
+	return a.Parameters["dataset"]
+}
+
+// Amount is the parameter amount, as text; empty when there is none.
+func (a Action) Amount() string { return a.Parameters["amount"] }
 
 // Canonical returns the bytes that a person approves (see package canonical).
 func (a Action) Canonical() ([]byte, error) {
@@ -144,15 +206,20 @@ func (a Action) Canonical() ([]byte, error) {
 	for k, v := range a.Parameters {
 		parameters[k] = v
 	}
-	b, err := canonical.JSON(canonical.Object{
+	object := canonical.Object{
 		"kind":          a.Kind,
 		"targets":       targets,
 		"parameters":    parameters,
-		"requester":     canonical.Object{"iss": a.Requester.Issuer, "sub": a.Requester.Subject},
+		"requester":     a.Requester.canonical(),
 		"desk":          a.Desk,
 		"mode":          string(a.Mode),
+		"risk_tier":     string(a.RiskTier),
 		"policy_digest": a.PolicyDigest,
-	})
+	}
+	if a.Editor != nil {
+		object["editor"] = a.Editor.canonical()
+	}
+	b, err := canonical.JSON(object)
 	if err != nil {
 		return nil, fmt.Errorf("writing action %s: %w", a.Kind, err)
 	}

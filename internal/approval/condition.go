@@ -1,63 +1,116 @@
 package approval
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"sync"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"github.com/shopspring/decimal"
 )
 
 const (
 	maxConditionLength = 1024
 	// maxConditionCost bounds one evaluation, in CEL's own cost units; the
-	// shipped policies need fewer than 20.
+	// shipped policies need fewer than 100.
 	maxConditionCost = 10_000
+	maxDecimalLength = 64
 )
 
-// condition is a compiled CEL expression over action and reviewer.
+// condition is a compiled CEL expression over an action and, in a who or a to,
+// over a reviewer.
 type condition struct{ program cel.Program }
 
-// conditionEnv declares what a condition may speak of. Each field is a variable
-// of its own, so that a misspelt field is an error when the file is loaded.
-var conditionEnv = sync.OnceValues(func() (*cel.Env, error) {
+// actionEnv declares what a match may speak of: the action alone, so that which
+// policy governs never depends on who looks. Each field is a variable of its
+// own, so that a misspelt field is an error when the file is loaded.
+var actionEnv = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(
 		cel.Variable("action.kind", cel.StringType),
+		cel.Variable("action.dataset", cel.StringType),
 		cel.Variable("action.desk", cel.StringType),
 		cel.Variable("action.mode", cel.StringType),
+		cel.Variable("action.risk_tier", cel.StringType),
+		cel.Variable("action.amount", cel.StringType),
 		cel.Variable("action.requester", cel.StringType),
+		cel.Variable("action.targets", cel.ListType(cel.StringType)),
 		cel.Variable("action.parameters", cel.MapType(cel.StringType, cel.StringType)),
+		cel.Function("exceeds", cel.MemberOverload("string_exceeds_string",
+			[]*cel.Type{cel.StringType, cel.StringType}, cel.BoolType, cel.BinaryBinding(exceeds))),
+	)
+})
+
+// reviewerEnv declares what a who, a to and a fallback may speak of.
+var reviewerEnv = sync.OnceValues(func() (*cel.Env, error) {
+	env, err := actionEnv()
+	if err != nil {
+		return nil, err
+	}
+	return env.Extend(
 		cel.Variable("reviewer.id", cel.StringType),
 		cel.Variable("reviewer.desk", cel.StringType),
 		cel.Variable("reviewer.roles", cel.ListType(cel.StringType)),
 	)
 })
 
-func compileCondition(expr string) (condition, error) {
+func compileMatch(expr string) (condition, error) { return compileCondition(actionEnv, expr) }
+
+func compileWho(expr string) (condition, error) { return compileCondition(reviewerEnv, expr) }
+
+func compileCondition(environment func() (*cel.Env, error), expr string) (condition, error) {
 	if expr == "" {
-		return condition{}, fmt.Errorf("the condition is empty; write true to match everything")
+		return condition{}, errors.New("the condition is empty; write true to match everything")
 	}
 	if len(expr) > maxConditionLength {
 		return condition{}, fmt.Errorf("the condition is over %d characters", maxConditionLength)
 	}
-	env, err := conditionEnv()
+	env, err := environment()
 	if err != nil {
 		return condition{}, fmt.Errorf("making the condition environment: %w", err)
 	}
-	ast, issues := env.Compile(expr)
+	compiled, issues := env.Compile(expr)
 	if issues.Err() != nil {
 		return condition{}, fmt.Errorf("%q: %w", expr, issues.Err())
 	}
-	if ast.OutputType() != cel.BoolType {
-		return condition{}, fmt.Errorf("%q is of type %s; it must be bool", expr, ast.OutputType())
+	if compiled.OutputType() != cel.BoolType {
+		return condition{}, fmt.Errorf("%q is of type %s; it must be bool", expr, compiled.OutputType())
 	}
-	program, err := env.Program(ast, cel.CostLimit(maxConditionCost), cel.EvalOptions(cel.OptOptimize))
+	if err := checkLimits(compiled.NativeRep()); err != nil {
+		return condition{}, fmt.Errorf("%q: %w", expr, err)
+	}
+	program, err := env.Program(compiled, cel.CostLimit(maxConditionCost), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		return condition{}, fmt.Errorf("%q: %w", expr, err)
 	}
 	return condition{program}, nil
 }
 
+// checkLimits finds limits written in the file that are no decimal numbers: with
+// one, the condition could never be evaluated.
+func checkLimits(a *ast.AST) error {
+	for _, call := range ast.MatchDescendants(ast.NavigateAST(a), ast.FunctionMatcher("exceeds")) {
+		for _, arg := range call.AsCall().Args() {
+			if arg.Kind() != ast.LiteralKind {
+				continue
+			}
+			if text, ok := arg.AsLiteral().(types.String); ok {
+				if _, err := parseDecimal(string(text)); err != nil {
+					return fmt.Errorf("exceeds: %w", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 func (c condition) eval(a Action, r Principal) (bool, error) {
+	if c.program == nil {
+		return false, errors.New("the condition is not compiled; load the policy or thaw it")
+	}
 	parameters, roles := a.Parameters, r.Roles
 	if parameters == nil {
 		parameters = map[string]string{}
@@ -65,11 +118,19 @@ func (c condition) eval(a Action, r Principal) (bool, error) {
 	if roles == nil {
 		roles = []string{}
 	}
+	targets := make([]string, 0, len(a.Targets))
+	for _, t := range a.Targets {
+		targets = append(targets, t.Kind+":"+t.ID)
+	}
 	out, _, err := c.program.Eval(map[string]any{
 		"action.kind":       a.Kind,
+		"action.dataset":    a.Dataset(),
 		"action.desk":       a.Desk,
 		"action.mode":       string(a.Mode),
+		"action.risk_tier":  string(a.RiskTier),
+		"action.amount":     a.Amount(),
 		"action.requester":  a.Requester.Subject,
+		"action.targets":    targets,
 		"action.parameters": parameters,
 		"reviewer.id":       r.Subject,
 		"reviewer.desk":     r.Desk,
@@ -79,4 +140,41 @@ func (c condition) eval(a Action, r Principal) (bool, error) {
 		return false, fmt.Errorf("evaluating condition: %w", err)
 	}
 	return out.Value() == true, nil
+}
+
+// exceeds compares two amounts exactly. An argument that is no decimal number is
+// an error: a limit on amounts must not let through what has no amount.
+func exceeds(amount, limit ref.Val) ref.Val {
+	l, ok := amount.Value().(string)
+	r, also := limit.Value().(string)
+	if !ok || !also {
+		return types.MaybeNoSuchOverloadErr(amount)
+	}
+	a, err := parseDecimal(l)
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	b, err := parseDecimal(r)
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	return types.Bool(a.GreaterThan(b))
+}
+
+// decimalPattern has no exponent: comparing 1e999999999 would write out a
+// thousand million digits.
+var decimalPattern = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
+
+func parseDecimal(text string) (decimal.Decimal, error) {
+	if len(text) > maxDecimalLength {
+		return decimal.Decimal{}, fmt.Errorf("the amount has %d characters; a decimal number may have %d", len(text), maxDecimalLength)
+	}
+	if !decimalPattern.MatchString(text) {
+		return decimal.Decimal{}, fmt.Errorf("the amount %q is not a decimal number such as 1250000.50", text)
+	}
+	d, err := decimal.NewFromString(text)
+	if err != nil {
+		return decimal.Decimal{}, fmt.Errorf("reading amount %q: %w", text, err)
+	}
+	return d, nil
 }

@@ -1,167 +1,151 @@
 package approval
 
-import (
-	"fmt"
-	"strings"
-)
-
-// Verdict is what an approver says.
-type Verdict string
-
-// The closed set of verdicts.
-const (
-	Approve Verdict = "approve"
-	Reject  Verdict = "reject"
-)
-
-// ParseVerdict reads the spellings that the API accepts: approve, approved,
-// reject and rejected.
-func ParseVerdict(s string) (Verdict, bool) {
-	switch s {
-	case "approve", "approved":
-		return Approve, true
-	case "reject", "rejected":
-		return Reject, true
-	}
-	return "", false
-}
-
-// Principal is a person or a machine at the moment of deciding, with what the policy may ask
-// about.
-type Principal struct {
-	Person
-	Kind  ActorKind `json:"kind"`
-	Roles []string  `json:"roles"`
-	Desk  string    `json:"desk"`
-}
-
-// ActorKind tells people from machines; only people approve.
-type ActorKind string
-
-// The closed set of actor kinds, as in the field actor_type of the record.
-const (
-	Human  ActorKind = "human"
-	Agent  ActorKind = "agent"
-	System ActorKind = "system"
-)
-
-// Valid reports whether k is one of the kinds above.
-func (k ActorKind) Valid() bool { return k == Human || k == Agent || k == System }
-
-// Decision is one reviewer's verdict.
-type Decision struct {
-	ID       string    `json:"id"`
-	Verdict  Verdict   `json:"verdict"`
-	Reviewer Principal `json:"reviewer"`
-}
+import "fmt"
 
 // Outcome is what a sequence of decisions amounts to.
 type Outcome struct {
 	Status  Status   // Pending, Approved or Rejected
 	Counted []string // ids of the decisions that count, in order
+	Stage   int      // the stage that is open, or was when the request closed, from 1; 0 when Auto
 	Missing []string // in words, what is still needed; empty unless Pending
 }
 
-// Ineligible says why a reviewer's decision on an action cannot count, or
-// returns "". The order matters: the rules that hold for everybody, admin
-// included, come before the policy's own words.
-func (p *Policy) Ineligible(a Action, r Principal) string {
-	switch {
-	case r.Kind != Human:
-		return "only people approve; " + string(r.Kind) + " principals never do"
-	case r.Same(a.Requester):
-		return "the requester of an action never decides on it"
-	}
-	for i := range p.AllOf {
-		ok, err := p.AllOf[i].admits(a, r)
-		if err == nil && ok {
-			return ""
-		}
-	}
-	return fmt.Sprintf("policy %s does not admit the roles [%s]", p.ID, strings.Join(r.Roles, " "))
-}
-
 // Tally decides. Decisions are taken in the order of recording: the first veto
-// or the first complete quorum closes the request, and what comes after changes
-// nothing. One person counts once and fills one slot, however many groups would
-// admit him.
+// or the completion of the last stage closes the request, and what comes after
+// changes nothing. One person counts once and takes one place in one stage,
+// however many groups would admit him; so does whoever he decides for. An
+// approval that takes no place in the open stage does not count, which leaves
+// the person free for a later one.
 func Tally(p *Policy, a Action, decisions []Decision) Outcome {
-	out := Outcome{Status: Pending}
-	voted := map[string]bool{}
-	var approvals []Principal
-	rejections := 0
+	b := newBallot(p, a)
 	for _, d := range decisions {
-		if voted[d.Reviewer.Key()] || p.Ineligible(a, d.Reviewer) != "" {
-			continue
-		}
-		voted[d.Reviewer.Key()] = true
-		out.Counted = append(out.Counted, d.ID)
-		if d.Verdict == Reject {
-			rejections++
-			if rejections >= p.Veto {
-				out.Status = Rejected
-				return out
-			}
-			continue
-		}
-		approvals = append(approvals, d.Reviewer)
-		if len(p.missing(a, approvals)) == 0 {
-			out.Status = Approved
-			return out
-		}
+		b.cast(d)
 	}
-	out.Missing = p.missing(a, approvals)
+	out := Outcome{Status: b.status, Counted: b.counted, Stage: b.stage + 1}
+	switch {
+	case p.Auto:
+		out.Stage = 0
+	case b.status == Pending:
+		out.Missing = b.missing()
+	}
 	return out
 }
 
-// missing says in words which slots stay empty when the approvals are given to
-// groups in the best possible way (bipartite matching by augmenting paths).
-func (p *Policy) missing(a Action, approvals []Principal) []string {
-	slots := p.slots()
-	filledBy := make([]int, len(slots)) // slot -> approval, -1 when empty
-	for i := range filledBy {
-		filledBy[i] = -1
+// Judge says why d would not count after the earlier decisions, or returns "".
+func Judge(p *Policy, a Action, earlier []Decision, d Decision) string {
+	b := newBallot(p, a)
+	for _, e := range earlier {
+		b.cast(e)
 	}
-	var place func(approval int, tried []bool) bool
-	place = func(approval int, tried []bool) bool {
-		for s, group := range slots {
-			ok, err := group.admits(a, approvals[approval])
-			if err != nil || !ok || tried[s] {
-				continue
-			}
-			tried[s] = true
-			if filledBy[s] < 0 || place(filledBy[s], tried) {
-				filledBy[s] = approval
-				return true
-			}
-		}
-		return false
-	}
-	for i := range approvals {
-		place(i, make([]bool, len(slots)))
-	}
-	empty := map[*Group]int{}
-	for s, by := range filledBy {
-		if by < 0 {
-			empty[slots[s]]++
-		}
-	}
-	var words []string
-	for i := range p.AllOf {
-		if n := empty[&p.AllOf[i]]; n > 0 {
-			words = append(words, fmt.Sprintf("%d more of %s", n, p.AllOf[i].Name()))
-		}
-	}
-	return words
+	_, why := b.judge(d)
+	return why
 }
 
-// slots lists each group as often as the people it asks for.
-func (p *Policy) slots() []*Group {
-	var slots []*Group
-	for i := range p.AllOf {
-		for range p.AllOf[i].N {
-			slots = append(slots, &p.AllOf[i])
+// ballot is the state of a request after some decisions.
+type ballot struct {
+	policy     *Policy
+	action     Action
+	status     Status
+	stage      int // index of the open stage
+	seats      []places
+	used       map[string]bool // by Person.Key
+	rejections int
+	counted    []string
+}
+
+func newBallot(p *Policy, a Action) *ballot {
+	b := &ballot{policy: p, action: a, status: Pending, used: map[string]bool{}}
+	if p.Auto {
+		b.status = Approved
+	}
+	return b
+}
+
+// judge says why d does not count now, or where it could take a place.
+func (b *ballot) judge(d Decision) (places, string) {
+	if d.Verdict != Approve && d.Verdict != Reject {
+		return 0, fmt.Sprintf("verdict %q must be approve or reject", d.Verdict)
+	}
+	if why := b.policy.barred(b.action, d); why != "" {
+		return 0, why
+	}
+	at, why := b.policy.admits(b.action, d)
+	if why != "" {
+		return 0, why
+	}
+	if b.status != Pending {
+		return 0, "the request is " + string(b.status) + " already"
+	}
+	for _, who := range d.people() {
+		if b.used[who.Key()] {
+			return 0, plain(who.Subject) + " has decided already, or somebody has in his place"
 		}
 	}
-	return slots
+	if d.Verdict == Reject {
+		return at, ""
+	}
+	stage := &b.policy.Stages[b.stage]
+	if at&stage.places() != 0 {
+		if stage.useful(b.seats, at) {
+			return at, ""
+		}
+		return 0, "all places that " + plain(d.Reviewer.Subject) + " could fill are taken"
+	}
+	for i := b.stage + 1; i < len(b.policy.Stages); i++ {
+		if at&b.policy.Stages[i].places() != 0 {
+			return 0, b.policy.stageName(i) + " is not open yet"
+		}
+	}
+	return 0, "the stage that " + plain(d.Reviewer.Subject) + " could approve in is complete"
+}
+
+// cast takes d into account if it counts.
+func (b *ballot) cast(d Decision) {
+	at, why := b.judge(d)
+	if why != "" {
+		return
+	}
+	b.counted = append(b.counted, d.ID)
+	for _, who := range d.people() {
+		b.used[who.Key()] = true
+	}
+	if d.Verdict == Reject {
+		b.rejections++
+		if b.rejections >= b.policy.Veto {
+			b.status = Rejected
+		}
+		return
+	}
+	b.seats = append(b.seats, at)
+	if len(b.policy.Stages[b.stage].missing(b.seats)) > 0 {
+		return
+	}
+	if b.stage == len(b.policy.Stages)-1 {
+		b.status = Approved
+		return
+	}
+	b.stage, b.seats = b.stage+1, nil
+}
+
+// missing says what the open stage and the ones after it still need.
+func (b *ballot) missing() []string {
+	var out []string
+	for i := b.stage; i < len(b.policy.Stages); i++ {
+		var seats []places
+		if i == b.stage {
+			seats = b.seats
+		}
+		for _, words := range b.policy.Stages[i].missing(seats) {
+			out = append(out, b.policy.inStage(i, words))
+		}
+	}
+	return out
+}
+
+// inStage puts the name of the stage before words when there are several.
+func (p *Policy) inStage(i int, words string) string {
+	if len(p.Stages) == 1 {
+		return words
+	}
+	return p.stageName(i) + ": " + words
 }
