@@ -28,7 +28,7 @@ func TestOpenRequestIsIdempotent(t *testing.T) {
 	d := newDesk(t)
 	r := d.open(t)
 	status, err := run[activities.GateStatus](t, d.approvals.OpenRequest, r.in)
-	if err != nil || status.Status != approval.Pending || len(status.Missing) != 1 || status.WakeIn <= 23*time.Hour {
+	if err != nil || status.Status != approval.Pending || len(status.Missing) != 1 || status.WakeIn > 4*time.Hour || status.WakeIn < 3*time.Hour {
 		t.Errorf("got %+v, %v", status, err)
 	}
 	if n := d.count(t, "SELECT count(*) FROM ledger.entry"); n != "1" {

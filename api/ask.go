@@ -45,7 +45,7 @@ type question struct {
 // the same requester is one request: asking again answers with it while it can
 // still be used, and, unless renew is set, for the policy's time after it ended.
 func (s *Server) ask(ctx context.Context, q question) (asked, error) {
-	policies, err := s.policies.inForce(ctx)
+	policies, err := s.policiesInForce(ctx)
 	if err != nil {
 		return asked{}, err
 	}
@@ -82,6 +82,16 @@ func (s *Server) ask(ctx context.Context, q question) (asked, error) {
 		}
 	}
 	return s.start(ctx, q, digest, frozen)
+}
+
+// policiesInForce waits a little for the first worker, which puts the first
+// policies in force.
+func (s *Server) policiesInForce(ctx context.Context) (policies *approval.Policies, err error) {
+	s.poll(ctx, func() bool {
+		policies, err = s.policies.inForce(ctx)
+		return fault.CodeOf(err) != "no-policies-yet"
+	})
+	return policies, err
 }
 
 // answers reports whether a recorded request answers the same question again.

@@ -19,7 +19,7 @@ func (s *Server) healthz(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status":
 func (s *Server) readyz(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), probeTimeout)
 	defer cancel()
-	checks := map[string]string{"database": "ok", "temporal": "ok"}
+	checks := map[string]string{"database": "ok", "temporal": "ok", "policies": "ok"}
 	status, overall := http.StatusOK, "ok"
 	fail := func(name string) {
 		checks[name], status, overall = "unavailable", http.StatusServiceUnavailable, "unavailable"
@@ -29,6 +29,9 @@ func (s *Server) readyz(c *gin.Context) {
 	}
 	if _, err := s.Temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
 		fail("temporal")
+	}
+	if _, err := s.policies.inForce(ctx); err != nil {
+		fail("policies")
 	}
 	c.JSON(status, gin.H{"status": overall, "checks": checks})
 }

@@ -89,7 +89,7 @@ func (s *Server) activatePolicies(ctx context.Context, in *activateInput) (*chan
 func unsatisfiable(ps *approval.Policies, roster approval.Roster) string {
 	var errs []string
 	for _, f := range approval.Lint(ps, roster) {
-		if f.Severity == "error" {
+		if f.Severity == approval.LintError {
 			errs = append(errs, f.Policy+": "+f.Problem)
 		}
 	}

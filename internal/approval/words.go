@@ -136,6 +136,9 @@ func (s Setting) Explain(p *Policy, a Action, decisions []Decision, fallback boo
 	if fallback && p.Fallback != "" {
 		out = append(out, "people with "+plain(p.Fallback)+" may decide too")
 	}
+	if len(s.Roster) == 0 && p.Roster == RosterOptional {
+		return append(out, "the roster is empty: whoever has the roles may decide")
+	}
 	var names []string
 	for _, m := range s.eligible(b, fallback) {
 		names = append(names, plain(m.Subject))
