@@ -106,6 +106,7 @@ func actOn(ctx context.Context, tx ActTx, in ActInput, c attest.Command) (ActDon
 		err = closeBy(ctx, tx, in.FirstRun, &m, approval.Cancelled, reason, by)
 		done.Status, done.Nudge = m.Status, m.WorkflowID
 		return done, err
+	case approval.Delegate, approval.RevokeDelegation, approval.Resend: // done elsewhere
 	}
 	if err != nil {
 		return done, err

@@ -23,12 +23,22 @@ var permissionOf = map[approval.Verb]Permission{
 	approval.Delegate: ApprovalJudge, approval.Revoke: ApprovalJudge, approval.RevokeDelegation: ApprovalJudge, approval.Resend: NoticeResend,
 }
 
-// reasonInput is an act on a request that takes nothing but words.
+// reasonInput is an act on a request that takes nothing but words, and perhaps
+// not even those.
 type reasonInput struct {
 	ID   int64 `path:"id" minimum:"1"`
-	Body struct {
-		Reason string `json:"reason,omitempty" maxLength:"4000"`
+	Body *reasonBody
+}
+
+type reasonBody struct {
+	Reason string `json:"reason,omitempty" maxLength:"4000"`
+}
+
+func (b *reasonBody) reason() string {
+	if b == nil {
+		return ""
 	}
+	return b.Reason
 }
 
 type actedView struct {
@@ -88,7 +98,7 @@ func (s *Server) assign(ctx context.Context, in *assignInput) (*actedOutput, err
 // does makes a handler of an act that takes nothing but words.
 func (s *Server) does(verb approval.Verb) func(context.Context, *reasonInput) (*actedOutput, error) {
 	return func(ctx context.Context, in *reasonInput) (*actedOutput, error) {
-		return s.act(ctx, approval.Act{Verb: verb, ApprovalID: in.ID, Text: in.Body.Reason})
+		return s.act(ctx, approval.Act{Verb: verb, ApprovalID: in.ID, Text: in.Body.reason()})
 	}
 }
 

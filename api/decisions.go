@@ -34,7 +34,7 @@ func (s *Server) decides(v approval.Verdict) func(context.Context, *reasonInput)
 		if err != nil {
 			return nil, err
 		}
-		return s.decideOn(ctx, r, v, in.Body.Reason)
+		return s.decideOn(ctx, r, v, in.Body.reason())
 	}
 }
 

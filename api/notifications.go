@@ -68,14 +68,12 @@ func (s *Server) listNotices(ctx context.Context, in *listNoticesInput) (*body[n
 
 type resendInput struct {
 	ID   string `path:"id" format:"uuid"`
-	Body struct {
-		Reason string `json:"reason,omitempty" maxLength:"4000"`
-	}
+	Body *reasonBody
 }
 
 func (s *Server) resend(ctx context.Context, in *resendInput) (*actedOutput, error) {
 	if _, err := s.Reader.Notice(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	return s.act(ctx, approval.Act{Verb: approval.Resend, NotificationID: in.ID, Text: in.Body.Reason})
+	return s.act(ctx, approval.Act{Verb: approval.Resend, NotificationID: in.ID, Text: in.Body.reason()})
 }

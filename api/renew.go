@@ -27,7 +27,7 @@ func (s *Server) reopen(ctx context.Context, in *reasonInput) (*askedOutput, err
 	if action.Editor != nil {
 		return nil, fault.New(fault.Conflict, "act-refused", "approval %d was edited by %s; ask for the action anew", r.ID, action.Editor.Subject)
 	}
-	return s.again(ctx, r, action, question{reason: in.Body.Reason, links: approval.Links{Reopens: r.ID}})
+	return s.again(ctx, r, action, question{reason: in.Body.reason(), links: approval.Links{Reopens: r.ID}})
 }
 
 type editInput struct {

@@ -81,10 +81,10 @@ func (s *Server) routes() []route {
 
 		raw(http.MethodGet, "/healthz", Public, "The process answers", s.healthz),
 		raw(http.MethodGet, "/readyz", Public, "The process can do its work", s.readyz),
-		page(http.MethodGet, "/openapi.json", s.openAPI),
-		page(http.MethodGet, "/docs/*path", s.docs()),
-		page(http.MethodGet, "/open/approval/:id", s.openPage),
-		page(http.MethodGet, "/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
+		page("/openapi.json", s.openAPI),
+		page("/docs/*path", s.docs()),
+		page("/open/approval/:id", s.openPage),
+		page("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
 	}
 }
 
@@ -113,8 +113,8 @@ func raw(method, path string, p Permission, summary string, handle gin.HandlerFu
 }
 
 // page makes a public route for people, left out of the document.
-func page(method, path string, handle gin.HandlerFunc) route {
-	return route{method, path, Public, "", func(_ route, engine *gin.Engine, _ huma.API) { engine.Handle(method, path, handle) }}
+func page(path string, handle gin.HandlerFunc) route {
+	return route{http.MethodGet, path, Public, "", func(_ route, engine *gin.Engine, _ huma.API) { engine.GET(path, handle) }}
 }
 
 func (r route) operation() huma.Operation {
