@@ -15,6 +15,8 @@ import (
 // ActTx is what acts need of a transaction.
 type ActTx interface {
 	LadderTx
+	BeginAct(ctx context.Context, actID string) (first bool, delegationID int64, err error)
+	EndAct(ctx context.Context, actID string, delegationID int64) error
 	InsertComment(ctx context.Context, commentID string, approvalID int64, by approval.Person, text string) error
 	SetAssignee(ctx context.Context, id int64, to approval.Person) error
 	InsertDelegation(ctx context.Context, event string, d approval.Delegation) (int64, error)
@@ -60,16 +62,15 @@ func (x *Acts) RecordAct(ctx context.Context, in ActInput) (ActDone, error) {
 	}
 	var out ActDone
 	err = x.InTx(ctx, func(tx ActTx) error {
-		switch in.Act.Verb {
-		case approval.RevokeDelegation:
-			out, err = revokeDelegation(ctx, tx, in, c)
-		case approval.Resend:
-			err = resend(ctx, tx, in, c)
-		case approval.Delegate:
-			out, err = delegate(ctx, tx, in, c)
-		default:
-			out, err = actOn(ctx, tx, in, c)
+		first, made, err := tx.BeginAct(ctx, in.Act.ID)
+		if err != nil {
+			return err
 		}
+		if first {
+			out, err = do(ctx, tx, in, c)
+			return err
+		}
+		out, err = doneBefore(ctx, tx, in, made)
 		return err
 	})
 	if err != nil {
@@ -77,6 +78,34 @@ func (x *Acts) RecordAct(ctx context.Context, in ActInput) (ActDone, error) {
 	}
 	failpoint.Hit("act.after-record")
 	return out, temporalError(err)
+}
+
+func do(ctx context.Context, tx ActTx, in ActInput, c attest.Command) (out ActDone, err error) {
+	switch in.Act.Verb {
+	case approval.RevokeDelegation:
+		return revokeDelegation(ctx, tx, in, c)
+	case approval.Resend:
+		return out, resend(ctx, tx, in, c)
+	case approval.Delegate:
+		if out, err = delegate(ctx, tx, in, c); err != nil {
+			return out, err
+		}
+		return out, tx.EndAct(ctx, in.Act.ID, out.DelegationID)
+	default:
+		return actOn(ctx, tx, in, c)
+	}
+}
+
+// doneBefore answers a retry, or a start with an old command: nothing is done
+// twice.
+func doneBefore(ctx context.Context, tx ActTx, in ActInput, delegationID int64) (ActDone, error) {
+	out := ActDone{DelegationID: delegationID}
+	if in.Act.ApprovalID == 0 {
+		return out, nil
+	}
+	r, err := tx.LockRequest(ctx, in.Act.ApprovalID)
+	out.Status, out.Nudge = r.Status, r.WorkflowID
+	return out, err
 }
 
 // actOn does what concerns one request.
@@ -118,8 +147,7 @@ func actOn(ctx context.Context, tx ActTx, in ActInput, c attest.Command) (ActDon
 	return done, appendAct(ctx, tx, in, c, m.Request, details)
 }
 
-// mayAct applies the rules of the request. An act that was done before is no
-// concern of theirs: its entry answers.
+// mayAct applies the rules of the request.
 func mayAct(ctx context.Context, tx ActTx, m matter, in ActInput, c attest.Command) error {
 	setting, err := m.setting(ctx, tx, c.Principal.Person)
 	if err != nil {

@@ -95,7 +95,7 @@ func (a *Approvals) request(ctx context.Context, in OpenRequestInput) (*matter, 
 		return nil, fault.Wrap(err, fault.Forbidden, "start-not-signed", "the start is not signed by the API")
 	}
 	info := activity.GetInfo(ctx)
-	m := &matter{action: action, Request: approval.Request{
+	m := &matter{action: action, asker: ledger.By(c.Principal), Request: approval.Request{
 		ID: in.ApprovalID, WorkflowID: info.WorkflowExecution.ID, FirstRunID: in.FirstRun, Kind: action.Kind,
 		Action: []byte(in.Action), ActionDigest: canonical.DigestBytes(approval.ActionDigestDomain, []byte(in.Action)),
 		Policy: []byte(in.Policy), PolicyDigest: canonical.DigestBytes(approval.PolicyDigestDomain, []byte(in.Policy)),
@@ -133,13 +133,8 @@ func (a *Approvals) insert(ctx context.Context, tx ApprovalTx, firstRun string, 
 		return GateStatus{}, err
 	}
 	m.Status = approval.Pending
-	by := m.Requester
-	if m.action.Editor != nil {
-		by = *m.action.Editor
-	}
 	_, err = tx.Append(ctx, stepOf(ctx, firstRun, "open-request", strconv.FormatInt(m.ID, 10)), ledger.Entry{
-		Type: "approval.requested", Actor: ledger.Actor{Kind: approval.Human, Person: by},
-		Subject: approvalSubject(m.ID), Action: "request", Outcome: string(approval.Pending), Reason: m.Reason,
+		Type: "approval.requested", Actor: m.asker, Subject: approvalSubject(m.ID), Action: "request", Outcome: string(approval.Pending), Reason: m.Reason,
 		Desk: m.Desk, RequestID: m.RequestID, TraceID: m.TraceID, Simulation: m.Simulation, Details: requestDetails(m.Request),
 	})
 	if err != nil {

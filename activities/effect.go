@@ -18,6 +18,7 @@ import (
 // EffectTx is what spending an approval needs of a transaction.
 type EffectTx interface {
 	JudgeTx
+	LockMembers(ctx context.Context, people []approval.Person) (approval.Roster, error)
 	ConsumeRequest(ctx context.Context, id int64, by string) (bool, error)
 }
 
@@ -43,6 +44,9 @@ func spend(ctx context.Context, tx EffectTx, v *attest.Verifier, in GateRef) (ma
 	again := m.Status == approval.Consumed && m.ConsumedBy == by
 	setting, err := m.setting(ctx, tx)
 	if err != nil {
+		return m, spent, err
+	}
+	if setting.Roster, err = tx.LockMembers(ctx, m.people()); err != nil {
 		return m, spent, err
 	}
 	stand := setting.Stand

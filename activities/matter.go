@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"finobs/internal/approval"
@@ -31,6 +30,7 @@ type matter struct {
 	policy    *approval.Policy
 	action    approval.Action
 	decisions []approval.Recorded
+	asker     ledger.Actor // of a new request: who asks, or edited it
 }
 
 // lockMatter reads a request and what was decided on it, and keeps others from
@@ -71,17 +71,19 @@ func (m matter) counted() []approval.Decision {
 	return out
 }
 
+// people are the requester and everybody who decided or was decided for.
+func (m matter) people() []approval.Person {
+	people := []approval.Person{m.Requester}
+	for _, d := range m.decisions {
+		people = append(people, peopleOf(d.Decision)...)
+	}
+	return people
+}
+
 // setting is what is known now of the people who decided, of the requester, and
 // of the others given.
 func (m matter) setting(ctx context.Context, tx JudgeTx, others ...approval.Person) (approval.Setting, error) {
-	people := append([]approval.Person{m.Requester}, others...)
-	for _, d := range m.decisions {
-		people = append(people, d.Reviewer.Person)
-		if d.OnBehalfOf != nil {
-			people = append(people, d.OnBehalfOf.Person)
-		}
-	}
-	people = slices.CompactFunc(people, approval.Person.Same)
+	people := append(m.people(), others...)
 	s := approval.Setting{ApprovalID: m.ID, Now: tx.Now()}
 	var err error
 	if s.Roster, err = tx.Members(ctx, people); err != nil {

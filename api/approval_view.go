@@ -165,7 +165,7 @@ func allowed(me approval.Principal, s approval.Setting, p *approval.Policy, a ap
 			list = append(list, string(verb))
 		}
 	}
-	if permits(me, ApprovalAsk) && r.Status == approval.Pending {
+	if r.Status == approval.Pending && permits(me, ApprovalAsk) && (me.Same(r.Requester) || permits(me, ApprovalJudge)) {
 		list = append(list, "edit")
 	}
 	if permits(me, ApprovalAsk) && r.MayReopen(me.Person) == "" {

@@ -64,6 +64,9 @@ func (s *Server) edit(ctx context.Context, in *editInput) (*askedOutput, error) 
 	}
 	action.Editor = nil
 	if me := principal(ctx); !me.Same(action.Requester) {
+		if !permits(me, ApprovalJudge) {
+			return nil, fault.New(fault.Forbidden, "not-permitted", "only the requester, and whoever may decide, edits a request")
+		}
 		action.Editor = &me.Person
 	}
 	return s.again(ctx, r, action, question{reason: in.Body.Reason, links: approval.Links{Supersedes: r.ID}})

@@ -29,6 +29,14 @@ ALTER TABLE finobs.approval_decision
     ADD COLUMN fallback       boolean NOT NULL DEFAULT false,
     ADD COLUMN summary_sha256 text NOT NULL DEFAULT ''; -- of the text that the approver was shown
 
+-- What people did to requests besides deciding: each act is done once, however
+-- often its workflow is started.
+CREATE TABLE finobs.act (
+    act_id        uuid PRIMARY KEY,
+    delegation_id bigint, -- that the act made
+    recorded_at   timestamptz NOT NULL
+);
+
 CREATE TABLE finobs.approval_comment (
     comment_id  uuid PRIMARY KEY,
     approval_id bigint NOT NULL CONSTRAINT comment_is_on_a_request REFERENCES finobs.approval_request,
@@ -41,7 +49,8 @@ CREATE INDEX approval_comment_by_request ON finobs.approval_comment (approval_id
 
 CREATE TABLE finobs.delegation (
     delegation_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    event_id       uuid NOT NULL CONSTRAINT delegation_is_once_per_event UNIQUE,
+    act_id         uuid NOT NULL CONSTRAINT delegation_is_once_per_act UNIQUE
+        CONSTRAINT delegation_is_made_by_an_act REFERENCES finobs.act,
     approval_id    bigint CONSTRAINT delegation_is_of_a_request REFERENCES finobs.approval_request, -- null: all requests
     from_principal jsonb NOT NULL,  -- the delegator as he stood
     from_key       text NOT NULL,
@@ -108,10 +117,11 @@ INSERT INTO finobs.reconciler DEFAULT VALUES;
 ALTER TABLE finobs.export DROP CONSTRAINT export_status_is_known;
 ALTER TABLE finobs.export ADD CONSTRAINT export_status_is_known CHECK (status IN ('intended', 'sealed', 'failed'));
 
-GRANT SELECT, INSERT ON finobs.approval_comment, finobs.delegation, finobs.approval_rung, finobs.notification TO finobs_worker;
+GRANT SELECT, INSERT ON finobs.act, finobs.approval_comment, finobs.delegation, finobs.approval_rung, finobs.notification TO finobs_worker;
 GRANT UPDATE (assignee_iss, assignee_sub, escalation_level, fallback_at) ON finobs.approval_request TO finobs_worker;
 GRANT SELECT, INSERT, UPDATE ON finobs.channel TO finobs_worker;
 GRANT SELECT, UPDATE ON finobs.reconciler TO finobs_worker;
+GRANT UPDATE (delegation_id) ON finobs.act TO finobs_worker;
 GRANT UPDATE (revoked_at) ON finobs.delegation TO finobs_worker;
 GRANT UPDATE (status, detail, attempts, round, updated_at) ON finobs.notification TO finobs_worker;
 
@@ -155,6 +165,7 @@ DROP TABLE finobs.notification;
 DROP TABLE finobs.approval_rung;
 DROP TABLE finobs.delegation;
 DROP TABLE finobs.approval_comment;
+DROP TABLE finobs.act;
 ALTER TABLE finobs.export DROP CONSTRAINT export_status_is_known;
 UPDATE finobs.export SET status = 'intended' WHERE status = 'failed';
 ALTER TABLE finobs.export ADD CONSTRAINT export_status_is_known CHECK (status IN ('intended', 'sealed'));

@@ -11,6 +11,32 @@ import (
 	"github.com/lib/pq"
 )
 
+// BeginAct reports whether an act is done for the first time. For one that was
+// done before it returns the delegation that it made, or 0.
+func (t *Tx) BeginAct(ctx context.Context, actID string) (first bool, delegationID int64, err error) {
+	res, err := t.exec(ctx, `INSERT INTO finobs.act (act_id, recorded_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`, actID, t.now)
+	if err != nil {
+		return false, 0, fmt.Errorf("beginning act %s: %w", actID, err)
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return n == 1, 0, err
+	}
+	err = t.get(ctx, &delegationID, `SELECT coalesce(delegation_id, 0) FROM finobs.act WHERE act_id = $1`, actID)
+	if err != nil {
+		return false, 0, fmt.Errorf("reading act %s: %w", actID, err)
+	}
+	return false, delegationID, nil
+}
+
+// EndAct records which delegation an act made.
+func (t *Tx) EndAct(ctx context.Context, actID string, delegationID int64) error {
+	_, err := t.exec(ctx, `UPDATE finobs.act SET delegation_id = nullif($2::bigint, 0) WHERE act_id = $1`, actID, delegationID)
+	if err != nil {
+		return fmt.Errorf("ending act %s: %w", actID, err)
+	}
+	return nil
+}
+
 // SetAssignee says who is to look at a request.
 func (t *Tx) SetAssignee(ctx context.Context, id int64, to approval.Person) error {
 	_, err := t.exec(ctx, `UPDATE finobs.approval_request SET assignee_iss = $2, assignee_sub = $3 WHERE approval_id = $1`,

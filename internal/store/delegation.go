@@ -61,19 +61,18 @@ func (t *Tx) LockDelegation(ctx context.Context, id int64) (d approval.Delegatio
 	return d, true, err
 }
 
-// InsertDelegation records a delegation once per event and returns its id.
-func (t *Tx) InsertDelegation(ctx context.Context, event string, d approval.Delegation) (int64, error) {
+// InsertDelegation records the delegation that an act makes and returns its id.
+func (t *Tx) InsertDelegation(ctx context.Context, actID string, d approval.Delegation) (int64, error) {
 	from, err := json.Marshal(d.From)
 	if err != nil {
 		return 0, fmt.Errorf("recording delegation: %w", err)
 	}
 	var id int64
 	err = t.get(ctx, &id, `
-		INSERT INTO finobs.delegation AS d (event_id, approval_id, from_principal, from_key, to_iss, to_sub, to_key, starts_at, ends_at, reason, created_at)
+		INSERT INTO finobs.delegation (act_id, approval_id, from_principal, from_key, to_iss, to_sub, to_key, starts_at, ends_at, reason, created_at)
 		VALUES ($1, nullif($2::bigint, 0), $3, $4, $5, $6, $7, $8, $9, $10, $11)
-		ON CONFLICT (event_id) DO UPDATE SET revoked_at = d.revoked_at
 		RETURNING delegation_id`,
-		event, d.ApprovalID, string(from), d.From.Key(), d.To.Issuer, d.To.Subject, d.To.Key(), d.StartsAt, d.EndsAt, d.Reason, t.now)
+		actID, d.ApprovalID, string(from), d.From.Key(), d.To.Issuer, d.To.Subject, d.To.Key(), d.StartsAt, d.EndsAt, d.Reason, t.now)
 	if err != nil {
 		return 0, fmt.Errorf("recording delegation: %w", err)
 	}

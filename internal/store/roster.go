@@ -55,8 +55,18 @@ func (t *Tx) Roster(ctx context.Context) (approval.Roster, error) {
 
 // Members reads those of the given people who are on the roster.
 func (t *Tx) Members(ctx context.Context, people []approval.Person) (approval.Roster, error) {
+	return t.members(ctx, people, "")
+}
+
+// LockMembers is Members, and keeps others from changing them until the
+// transaction ends: nobody loses a role in the moment of an effect.
+func (t *Tx) LockMembers(ctx context.Context, people []approval.Person) (approval.Roster, error) {
+	return t.members(ctx, people, " ORDER BY person_key FOR SHARE")
+}
+
+func (t *Tx) members(ctx context.Context, people []approval.Person, how string) (approval.Roster, error) {
 	var rows []personRow
-	err := t.list(ctx, &rows, `SELECT `+personColumns+` FROM finobs.person WHERE person_key = ANY ($1)`, keysOf(people))
+	err := t.list(ctx, &rows, `SELECT `+personColumns+` FROM finobs.person WHERE person_key = ANY ($1)`+how, keysOf(people))
 	if err != nil {
 		return nil, fmt.Errorf("reading roster: %w", err)
 	}
