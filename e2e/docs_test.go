@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"finobs/internal/approval"
+	"finobs/internal/notify"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -92,17 +94,34 @@ func TestSettingsAreDocumented(t *testing.T) {
 	}
 }
 
-func TestThePolicyOfTheDocsLoads(t *testing.T) {
+func TestTheExamplesOfTheDocsLoad(t *testing.T) {
 	text, err := os.ReadFile("../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	example := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(text)
-	if example == nil {
-		t.Fatal("the docs have no example")
+	secrets := t.TempDir()
+	for _, name := range []string{"smtp.password", "ops.secret"} {
+		if err := os.WriteFile(filepath.Join(secrets, name), []byte("sixteen characters and more"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := approval.LoadPolicies(bytes.NewReader(example[1])); err != nil {
-		t.Error(err)
+	load := map[string]func(io.Reader) error{
+		"policies": func(r io.Reader) error { _, err := approval.LoadPolicies(r); return err },
+		"people":   func(r io.Reader) error { _, err := approval.LoadRoster(r); return err },
+		"channels": func(r io.Reader) error { _, err := notify.Load(r, secrets); return err },
+	}
+	for _, example := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1) {
+		for name, read := range load {
+			if regexp.MustCompile(`(?m)^` + name + `:`).Match(example[1]) {
+				if err := read(bytes.NewReader(example[1])); err != nil {
+					t.Errorf("the example of %s: %v", name, err)
+				}
+				delete(load, name)
+			}
+		}
+	}
+	for name := range load {
+		t.Errorf("the docs have no example of %s", name)
 	}
 }
 
