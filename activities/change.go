@@ -83,6 +83,7 @@ func applyMember(ctx context.Context, tx ChangeTx, in GateRef, m matter) error {
 	if !ok { // spend saw the version; somebody changed it in this very moment
 		return fault.New(fault.Unavailable, "roster-moved", "the roster changed at the same moment; trying again")
 	}
+	member.Version++ // as it is on the roster now
 	details := canonical.Object{"after": memberObject(member)}
 	typ := "user.added"
 	if len(before) == 1 {
@@ -158,6 +159,7 @@ func (x *Changes) FirstStart(ctx context.Context, policies string, roster approv
 			if _, err := tx.PutMember(ctx, member); err != nil {
 				return err
 			}
+			member.Version++
 			_, err := tx.Append(ctx, step(member.Key()), ledger.Entry{
 				Type: "user.added", Actor: ledger.Itself("worker"), Subject: ledger.Subject{Kind: "user", ID: member.Issuer + "|" + member.Subject},
 				Action: "first_start", Outcome: "done", Reason: "first start on this database", Details: canonical.Object{"after": memberObject(member)},
