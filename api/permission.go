@@ -30,6 +30,7 @@ const (
 	NoticeRead    Permission = "notification.read"
 	NoticeResend  Permission = "notification.resend"
 	MetricsRead   Permission = "metrics.read"
+	AuditRead     Permission = "audit.read"
 )
 
 // Permissions that several roles have, by what they are for.
@@ -38,7 +39,7 @@ var (
 	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
 	judge   = []Permission{ApprovalJudge, ExportAsk, ImportRun}
-	manage  = []Permission{ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
+	manage  = []Permission{AuditRead, ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
 )
 
 // grants says what each role may do; whatever is not listed is denied.
@@ -48,7 +49,7 @@ var grants = map[string][]Permission{
 	"analyst":    slices.Concat(readAll, oversee, work, judge),
 	"compliance": slices.Concat(readAll, oversee, work, judge, manage),
 	"admin":      slices.Concat(readAll, oversee, work, judge, manage),
-	"auditor":    slices.Concat(readAll, oversee, []Permission{ExportReadAll}),
+	"auditor":    slices.Concat(readAll, oversee, []Permission{AuditRead, ExportReadAll}),
 	"service":    slices.Concat(readAll, work, []Permission{ImportRun}), // a machine asks, it never decides
 }
 

@@ -76,6 +76,15 @@ func (s *Server) routes() []route {
 		on(http.MethodGet, "/exports/{id}/history", ExportRead, "Ledger entries about an export", s.exportHistory),
 		on(http.MethodGet, "/exports/{id}/record", ExportRead, "All that finaudit needs to verify an export offline", s.exportRecord),
 
+		on(http.MethodGet, "/audit", AuditRead, "Search the log", s.audit),
+		on(http.MethodGet, "/audit/{index}/leaf", AuditRead, "An entry exactly as it is hashed", s.leaf),
+		on(http.MethodGet, "/audit/{index}/proof", AuditRead, "Proof that an entry is in the log (C2SP tlog-proof)", s.leafProof),
+		on(http.MethodGet, "/log/consistency", AuditRead, "Proof that the log only grew", s.consistency),
+		raw(http.MethodGet, "/log/checkpoint", Public, "The newest signed statement of the log (C2SP tlog-checkpoint)", s.checkpoint),
+		raw(http.MethodGet, "/log/keys", Public, "The keys that the log is signed with", s.logKeys),
+		raw(http.MethodGet, "/log/tile/*path", AuditRead, "Tiles and entry bundles (C2SP tlog-tiles)", s.tile),
+		raw(http.MethodGet, "/log/projection/*path", AuditRead, "The columns of the entries of a bundle", s.projection),
+
 		raw(http.MethodPost, "/ingest/fails", ImportRun, "Import an SEC fails-to-deliver file sent as the body", s.ingestFails),
 		on(http.MethodGet, "/imports/{sha256}", ImportRead, "Read what became of a file", s.getImport),
 
