@@ -14,6 +14,7 @@ import (
 	"os"
 
 	"finobs/internal/attest"
+	"finobs/internal/audit"
 	"finobs/internal/evidence"
 	"finobs/internal/export"
 	"finobs/internal/fault"
@@ -27,16 +28,31 @@ func main() {
 		Use: "finaudit", Short: "Verify offline what finobs recorded",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(exportCommand(), receiptCommand())
+	root.AddCommand(exportCommand(), receiptCommand(), fetchCommand(), verifyCommand(), proofCommand(), consistencyCommand(), monitorCommand())
 	err := root.Execute()
 	if err == nil {
 		return
 	}
 	fmt.Fprintln(os.Stderr, "finaudit:", err)
-	if errors.Is(err, export.ErrMismatch) || fault.KindOf(err) == fault.Forbidden {
-		os.Exit(2)
+	os.Exit(exitCode(err))
+}
+
+// exitCode tells what kind of thing was found; docs/verify.md lists the codes.
+func exitCode(err error) int {
+	for _, found := range []struct {
+		err  error
+		code int
+	}{
+		{audit.ErrSignature, 2}, {export.ErrMismatch, 2}, {audit.ErrInclusion, 3}, {audit.ErrFork, 4}, {audit.ErrProjection, 5}, {audit.ErrGap, 6},
+	} {
+		if errors.Is(err, found.err) {
+			return found.code
+		}
 	}
-	os.Exit(1)
+	if fault.KindOf(err) == fault.Forbidden {
+		return 2
+	}
+	return 1
 }
 
 func exportCommand() *cobra.Command {

@@ -39,6 +39,7 @@ type demo struct {
 	program string // this executable
 	api     *devstack.Process
 	worker  *devstack.Process
+	log     *devstack.Process // the sequencer
 	people  map[string]caller
 	report  []demoStep
 
@@ -97,6 +98,9 @@ func (d *demo) start(ctx context.Context) (err error) {
 	if err := d.startWorker(); err != nil {
 		return err
 	}
+	if d.log, err = d.stack.Launch("sequencer", nil, d.program, "sequencer"); err != nil {
+		return err
+	}
 	for _, p := range cast {
 		token, err := mint(ctx, identityKey(d.stack.Dir), person(p.name, p.desk, p.role), time.Hour)
 		if err != nil {
@@ -117,7 +121,7 @@ func (d *demo) startWorker(args ...string) (err error) {
 
 func (d *demo) stop() error {
 	var errs []error
-	for _, p := range []*devstack.Process{d.api, d.worker} {
+	for _, p := range []*devstack.Process{d.api, d.worker, d.log} {
 		if p != nil {
 			errs = append(errs, p.Stop())
 		}

@@ -57,13 +57,15 @@ func runDev(ctx context.Context, state string, insecure bool, out io.Writer) (er
 	defer func() { err = errors.Join(err, s.Stop()) }()
 	apiConfig, apiErr := config.Parse[config.API](s.Settings())
 	workerConfig, workerErr := config.Parse[config.Worker](s.Settings())
-	if err := errors.Join(apiErr, workerErr); err != nil {
+	sequencerConfig, sequencerErr := config.Parse[config.Sequencer](s.Settings())
+	if err := errors.Join(apiErr, workerErr, sequencerErr); err != nil {
 		return err
 	}
 	apiConfig.DevInsecure = insecure
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return runAPI(ctx, apiConfig) })
 	group.Go(func() error { return runWorker(ctx, workerConfig, false) })
+	group.Go(func() error { return runSequencer(ctx, sequencerConfig) })
 	group.Go(func() error {
 		select {
 		case err := <-s.Failed():

@@ -47,6 +47,15 @@ type Worker struct {
 	PublicURL      string `env:"FINOBS_PUBLIC_URL"` // where people reach the API, for links in notifications
 }
 
+// Sequencer are the settings of finobs sequencer.
+type Sequencer struct {
+	DatabaseURL string   `env:"FINOBS_SEQUENCER_DATABASE_URL,required"` // as role finobs_sequencer
+	LogKeys     []string `env:"FINOBS_LOG_KEYS,required"`               // keys that sign checkpoints, all of them each
+	LogOrigin   string   `env:"FINOBS_LOG_ORIGIN" envDefault:"finobs"`  // name of the log in checkpoints
+	LogState    string   `env:"FINOBS_LOG_STATE,required"`              // path of the file that keeps what was signed last, on this host
+	Sinks       string   `env:"FINOBS_SINKS"`                           // path of the SIEM sink file; empty: none
+}
+
 // Migrate are the settings of finobs migrate.
 type Migrate struct {
 	Temporal

@@ -168,6 +168,7 @@ func (s *Stack) migrate(ctx context.Context) error {
 	}
 	s.settings["FINOBS_API_DATABASE_URL"] = s.roleURL("finobs_api")
 	s.settings["FINOBS_WORKER_DATABASE_URL"] = s.roleURL("finobs_worker")
+	s.settings["FINOBS_SEQUENCER_DATABASE_URL"] = s.roleURL("finobs_sequencer")
 	s.settings["FINOBS_MIGRATE_DATABASE_URL"] = migrateURL
 	s.say("database ready, %d migrations applied", n)
 	return nil
@@ -247,7 +248,7 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 }
 
 func (s *Stack) makeKeys(context.Context) error {
-	for _, name := range []string{"decision", "identity"} {
+	for _, name := range []string{"decision", "identity", "log"} {
 		if _, err := keys.LoadOrCreate(s.Path("keys", name+".pem")); err != nil {
 			return err
 		}
@@ -255,6 +256,9 @@ func (s *Stack) makeKeys(context.Context) error {
 	s.settings["FINOBS_DECISION_KEY"] = s.Path("keys", "decision.pem")
 	s.settings["FINOBS_DECISION_PUBLIC_KEY"] = s.Path("keys", "decision.pub")
 	s.settings["FINOBS_IDENTITY_KEYS"] = s.Path("keys", "identity.pub")
+	s.settings["FINOBS_LOG_KEYS"] = s.Path("keys", "log.pem")
+	s.settings["FINOBS_LOG_STATE"] = s.Path("log-state.json")
+	s.settings["FINOBS_LOG_ORIGIN"] = LogOrigin
 	return nil
 }
 
@@ -269,13 +273,16 @@ func (s *Stack) chooseAddress(context.Context) error {
 	s.APIAddress = "127.0.0.1:" + strconv.Itoa(port)
 	s.settings["FINOBS_LISTEN"] = s.APIAddress
 	s.settings["FINOBS_PUBLIC_URL"] = "http://" + s.APIAddress
-	for _, name := range []string{"FINOBS_POLICIES", "FINOBS_ROSTER", "FINOBS_CHANNELS"} {
+	for _, name := range []string{"FINOBS_POLICIES", "FINOBS_ROSTER", "FINOBS_CHANNELS", "FINOBS_SINKS"} {
 		if path := os.Getenv(name); path != "" {
 			s.settings[name] = path
 		}
 	}
 	return writeAddress(s.Dir, s.APIAddress)
 }
+
+// LogOrigin names the log of a development stack.
+const LogOrigin = "finobs.dev"
 
 // addressFile says where the API of a folder's stack was last started.
 const addressFile = "api-address"
