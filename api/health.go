@@ -33,5 +33,9 @@ func (s *Server) readyz(c *gin.Context) {
 	if _, err := s.policies.inForce(ctx); err != nil {
 		fail("policies")
 	}
+	if log, err := s.Reader.Sequencer(ctx); err == nil && log.Refused != "" {
+		fail("log")
+		checks["log"] = log.Refused
+	}
 	c.JSON(status, gin.H{"status": overall, "checks": checks})
 }
