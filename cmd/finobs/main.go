@@ -46,7 +46,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), migrateCommand(), tokenCommand(), importCommand(), scheduleCommand())
+	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), migrateCommand(), tokenCommand(), importCommand(), scheduleCommand(), policyCommand())
 	return root
 }
 
