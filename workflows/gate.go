@@ -8,6 +8,7 @@ import (
 	"finobs/activities"
 	"finobs/internal/approval"
 
+	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/workflow"
 )
@@ -158,7 +159,7 @@ func (g *gate) receive(ctx workflow.Context, c workflow.ReceiveChannel) error {
 	if !c.ReceiveAsync(&raw) {
 		return nil
 	}
-	token := tokenOf(raw)
+	token := TokenOf(raw.Payload())
 	if g.seen[token] {
 		return nil
 	}
@@ -169,15 +170,17 @@ func (g *gate) receive(ctx workflow.Context, c workflow.ReceiveChannel) error {
 // maxSignal bounds what is kept of a payload that is no DecisionSignal, in bytes.
 const maxSignal = 32 << 10
 
-func tokenOf(raw converter.RawValue) string {
+// TokenOf reads what a delivered decision signal is judged by: its token or, when
+// the payload is no DecisionSignal, the payload itself.
+func TokenOf(payload *commonpb.Payload) string {
 	var signal DecisionSignal
-	if raw.Payload() == nil {
+	if payload == nil {
 		return ""
 	}
-	if err := converter.GetDefaultDataConverter().FromPayload(raw.Payload(), &signal); err == nil && signal.Token != "" {
+	if err := converter.GetDefaultDataConverter().FromPayload(payload, &signal); err == nil && signal.Token != "" {
 		return signal.Token[:min(len(signal.Token), maxSignal)]
 	}
-	data := raw.Payload().GetData()
+	data := payload.GetData()
 	return string(data[:min(len(data), maxSignal)])
 }
 

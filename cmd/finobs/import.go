@@ -10,12 +10,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"finobs/internal/devstack"
 	"finobs/internal/intake"
 
 	"github.com/spf13/cobra"
@@ -24,19 +22,17 @@ import (
 func importCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "import", Short: "Send files to the API"}
 	var strict bool
-	var origin, apiURL, token string
+	var origin string
 	fails := &cobra.Command{
 		Use:   "fails FILE",
 		Short: "Import an SEC fails-to-deliver file",
 		Args:  cobra.ExactArgs(1),
 	}
-	state := stateFlag(fails)
+	call := apiFlags(fails, "analyst")
 	fails.Flags().BoolVar(&strict, "strict", false, "refuse the whole file when one line is bad or the trailer does not agree")
 	fails.Flags().StringVar(&origin, "origin", "live", "live or demo")
-	fails.Flags().StringVar(&apiURL, "url", "", "address of the API (default: that of the stack in --state)")
-	fails.Flags().StringVar(&token, "token", os.Getenv("FINOBS_TOKEN"), "bearer token (default: FINOBS_TOKEN, or one of the stack in --state)")
 	fails.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := newCaller(cmd.Context(), *state, apiURL, token)
+		c, err := call(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -44,64 +40,6 @@ func importCommand() *cobra.Command {
 	}
 	cmd.AddCommand(fails)
 	return cmd
-}
-
-// caller calls the API on a person's behalf.
-type caller struct{ base, token string }
-
-// newCaller fills in what was not given from a development stack's folder.
-func newCaller(ctx context.Context, state, apiURL, token string) (caller, error) {
-	if apiURL == "" {
-		apiURL = "http://" + devstack.ReadAddress(state)
-	}
-	if token == "" {
-		name := "operator"
-		if u, err := user.Current(); err == nil && u.Username != "" {
-			name = u.Username
-		}
-		var err error
-		if token, err = mint(ctx, identityKey(state), person(name, "", "analyst"), time.Hour); err != nil {
-			return caller{}, fmt.Errorf("no token was given and %s holds no stack: %w", state, err)
-		}
-	}
-	return caller{apiURL, token}, nil
-}
-
-// answer is an HTTP answer in full.
-type answer struct {
-	Status int
-	Header http.Header
-	Body   []byte
-}
-
-// field reads one member of a JSON answer as text; "" when there is none.
-func (a answer) field(name string) string {
-	var members map[string]any
-	if json.Unmarshal(a.Body, &members) != nil || members[name] == nil {
-		return ""
-	}
-	return fmt.Sprint(members[name])
-}
-
-func (c caller) do(ctx context.Context, method, path, contentType string, body io.Reader) (answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
-	if err != nil {
-		return answer{}, fmt.Errorf("calling the API: %w", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return answer{}, fmt.Errorf("calling the API: %w (is it running? finobs dev starts it)", err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return answer{}, fmt.Errorf("reading the API's answer: %w", err)
-	}
-	return answer{res.StatusCode, res.Header, text}, nil
 }
 
 // importWait is how long the command waits for a worker to finish.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -21,8 +22,19 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "finobs:", message(err))
-		os.Exit(1)
+		code := 1
+		var coded exitError
+		if errors.As(err, &coded) {
+			code = coded.code
+		}
+		os.Exit(code)
 	}
+}
+
+// exitError ends the program with another code than 1.
+type exitError struct {
+	code int
+	error
 }
 
 // message is what a person reads. What he did wrong needs no cause; what broke
@@ -46,7 +58,8 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), sequencerCommand(), migrateCommand(), tokenCommand(), importCommand(), scheduleCommand())
+	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), sequencerCommand(), migrateCommand(),
+		tokenCommand(), importCommand(), scheduleCommand(), policyCommand(), doctorCommand())
 	return root
 }
 

@@ -62,6 +62,13 @@ type Migrate struct {
 	DatabaseURL string `env:"FINOBS_MIGRATE_DATABASE_URL,required"` // as a role that may become finobs_owner
 }
 
+// Doctor are the settings of finobs doctor, which reads what the API reads.
+type Doctor struct {
+	Temporal
+	DatabaseURL    string `env:"FINOBS_API_DATABASE_URL,required"`
+	DecisionPublic string `env:"FINOBS_DECISION_PUBLIC_KEY,required"`
+}
+
 // Load reads the settings of type T from the environment.
 func Load[T any]() (T, error) {
 	var c T

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -73,7 +72,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	}
 	s := &Stack{Options: o, release: release, settings: map[string]string{}, failed: make(chan error, 2)}
 	for _, step := range []func(context.Context) error{
-		s.makeFolders, s.startDatabase, s.migrate, s.startTemporal, s.makeKeys, s.chooseAddress,
+		s.makeFolders, s.startDatabase, s.migrate, s.startTemporal, s.makeKeys, s.chooseAddress, s.keepSettings,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.Stop())
@@ -283,25 +282,6 @@ func (s *Stack) chooseAddress(context.Context) error {
 
 // LogOrigin names the log of a development stack.
 const LogOrigin = "finobs.dev"
-
-// addressFile says where the API of a folder's stack was last started.
-const addressFile = "api-address"
-
-func writeAddress(dir, address string) error {
-	if err := os.WriteFile(filepath.Join(dir, addressFile), []byte(address+"\n"), 0o644); err != nil {
-		return fmt.Errorf("keeping the API's address: %w", err)
-	}
-	return nil
-}
-
-// ReadAddress returns where the API of a folder's stack listens, or the default.
-func ReadAddress(dir string) string {
-	text, err := os.ReadFile(filepath.Join(dir, addressFile))
-	if err != nil {
-		return "127.0.0.1:" + strconv.Itoa(apiPort)
-	}
-	return strings.TrimSpace(string(text))
-}
 
 // Settings are the environment variables that the processes of finobs need to
 // use this stack.

@@ -96,6 +96,19 @@ func Decision(v *attest.Verifier, r approval.Request, token string) (attest.Deci
 	return d, nil
 }
 
+// Row checks that a recorded decision on r says what its token says, whether it
+// counted or not. It returns what the token says.
+func Row(v *attest.Verifier, r approval.Request, d approval.Recorded) (attest.Decision, error) {
+	said, err := Decision(v, r, d.Token)
+	if err != nil {
+		return said, broken(err, "decision %s does not hold", d.ID)
+	}
+	if !recordedAs(d, said) {
+		return said, broken(nil, "decision %s is recorded differently from what was signed", d.ID)
+	}
+	return said, nil
+}
+
 // Approved checks the whole of an approval: the request, every counted decision
 // by its own token, and the policy over them. It returns the approved action, or
 // a fault of kind Forbidden that says what is wrong. It does not look at the
@@ -113,12 +126,9 @@ func Approved(v *attest.Verifier, r approval.Request, decisions []approval.Recor
 		if d.Outcome != approval.Counted {
 			continue
 		}
-		said, err := Decision(v, r, d.Token)
+		said, err := Row(v, r, d)
 		if err != nil {
-			return a, broken(err, "decision %s does not hold", d.ID)
-		}
-		if !recordedAs(d, said) {
-			return a, broken(nil, "decision %s is recorded differently from what was signed", d.ID)
+			return a, err
 		}
 		counted = append(counted, Said(said))
 	}

@@ -75,28 +75,42 @@ func VerifyRecord(r Record, a approval.Action) error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{ErrMismatch}, args...)...)
 	}
-	spec, err := FromAction(a)
-	if err != nil {
-		return bad("the approved action is no export: %v", err)
-	}
 	x := r.Export
-	switch {
-	case r.Version != RecordVersion:
+	if r.Version != RecordVersion {
 		return bad("the record is of version %q; this program reads %s", r.Version, RecordVersion)
-	case x.ApprovalID != r.Approval.ID || x.ActionDigest != r.Approval.ActionDigest:
-		return bad("export %d belongs to another approval", x.ID)
-	case x.Dataset != spec.Dataset.Name || x.Format != spec.Format || !maps.Equal(x.Filters, spec.Filters):
-		return bad("export %d is not the export that was approved", x.ID)
-	case !slices.Equal(x.Columns, spec.Dataset.ColumnNames()):
-		return bad("export %d has other columns than version %s of the dataset", x.ID, spec.Dataset.Version)
-	case x.Requester != r.Approval.Requester:
-		return bad("export %d was made for somebody else than who asked", x.ID)
+	}
+	if err := x.CarriesOut(r.Approval, a); err != nil {
+		return err
+	}
+	switch {
 	case r.Approval.Status != approval.Consumed || r.Approval.ConsumedBy == "":
 		return bad("approval %d is %s, not consumed", r.Approval.ID, r.Approval.Status)
 	case x.Status != Sealed || x.Seal == nil:
 		return bad("export %d is not sealed", x.ID)
 	}
 	return verifyEntries(r)
+}
+
+// CarriesOut checks that x is the export that the action a of request r asks for,
+// in all that was approved.
+func (x Export) CarriesOut(r approval.Request, a approval.Action) error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: "+format, append([]any{ErrMismatch}, args...)...)
+	}
+	spec, err := FromAction(a)
+	switch {
+	case err != nil:
+		return bad("the approved action is no export: %v", err)
+	case x.ApprovalID != r.ID || x.ActionDigest != r.ActionDigest:
+		return bad("export %d belongs to another approval", x.ID)
+	case x.Dataset != spec.Dataset.Name || x.Format != spec.Format || !maps.Equal(x.Filters, spec.Filters):
+		return bad("export %d is not the export that was approved", x.ID)
+	case !slices.Equal(x.Columns, spec.Dataset.ColumnNames()):
+		return bad("export %d has other columns than version %s of the dataset", x.ID, spec.Dataset.Version)
+	case x.Requester != r.Requester:
+		return bad("export %d was made for somebody else than who asked", x.ID)
+	}
+	return nil
 }
 
 // verifyEntries checks each leaf by its digest and looks for the four steps.
