@@ -95,6 +95,7 @@ DECLARE
     tail   text;
     leaf   bytea;
     kind   text := CASE p_action WHEN 'read_audit' THEN 'audit.read' ELSE 'security.denied' END;
+    idem   bytea := sha256(convert_to('finobs.security.v1' || chr(10) || p_idem, 'UTF8'));
     fate   text := CASE p_action WHEN 'read_audit' THEN 'done' ELSE 'denied' END;
 BEGIN
     IF p_action NOT IN ('authenticate', 'authorize', 'dev_insecure', 'read_artefact', 'read_audit') THEN
@@ -112,7 +113,7 @@ BEGIN
         || ',"desk":""'
         || ',"details":{"count":' || to_json(p_count::text)::text
         || ',"first_at":' || to_json(to_char(p_first_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text || '}';
-    middle := ',"is_simulation":false,"outcome":' || to_json(fate)::text || ',"reason":' || to_json(p_reason)::text
+    middle := ',"idem_key":"' || encode(idem, 'hex') || '","is_simulation":false,"outcome":' || to_json(fate)::text || ',"reason":' || to_json(p_reason)::text
         || ',"request_id":' || to_json(p_request_id)::text
         || ',"subject":{"id":' || to_json(p_route)::text || ',"kind":"route"}';
     tail := ',"trace_id":' || to_json(p_trace_id)::text
@@ -122,7 +123,7 @@ BEGIN
     INSERT INTO ledger.entry (entry_id, idem_key, content_sha256, leaf, leaf_sha256, recorded_at,
         type, actor_type, actor_iss, actor_sub, subject_kind, subject_id, action, outcome, reason,
         desk, request_id, trace_id, workflow_id, is_simulation)
-    VALUES (p_entry_id, sha256(convert_to('finobs.security.v1' || chr(10) || p_idem, 'UTF8')), sha256(convert_to(head || middle || tail, 'UTF8')),
+    VALUES (p_entry_id, idem, sha256(convert_to(head || middle || tail, 'UTF8')),
         leaf, sha256(leaf), at,
         kind, p_actor_type, p_actor_iss, p_actor_sub, 'route', p_route, p_action, fate, p_reason,
         '', p_request_id, p_trace_id, '', false)
@@ -144,6 +145,7 @@ DECLARE
     middle text;
     tail   text;
     leaf   bytea;
+    idem   bytea := sha256(convert_to('finobs.log.v1' || chr(10) || p_idem, 'UTF8'));
 BEGIN
     IF p_type NOT IN ('key.rotated', 'siem.lagging', 'siem.recovered') THEN
         RAISE EXCEPTION '% is not an event of the log', p_type USING ERRCODE = 'check_violation';
@@ -154,7 +156,7 @@ BEGIN
     -- As in append_security_event: the bytes that ledger.Entry.Seal would write.
     head := '{"action":' || to_json(p_type)::text || ',"actor":{"iss":"finobs","kind":"system","sub":"sequencer"}'
         || ',"desk":"","details":' || p_details;
-    middle := ',"is_simulation":false,"outcome":' || to_json(p_outcome)::text || ',"reason":' || to_json(p_reason)::text
+    middle := ',"idem_key":"' || encode(idem, 'hex') || '","is_simulation":false,"outcome":' || to_json(p_outcome)::text || ',"reason":' || to_json(p_reason)::text
         || ',"request_id":"","subject":{"id":' || to_json(p_subject_id)::text || ',"kind":' || to_json(p_subject_kind)::text || '}';
     tail := ',"trace_id":"","type":' || to_json(p_type)::text || ',"v":"1","workflow":{"first_run":"","id":"","namespace":""}}';
     leaf := convert_to(head || ',"id":' || to_json(p_entry_id::text)::text || middle
@@ -162,7 +164,7 @@ BEGIN
     INSERT INTO ledger.entry (entry_id, idem_key, content_sha256, leaf, leaf_sha256, recorded_at,
         type, actor_type, actor_iss, actor_sub, subject_kind, subject_id, action, outcome, reason,
         desk, request_id, trace_id, workflow_id, is_simulation)
-    VALUES (p_entry_id, sha256(convert_to('finobs.log.v1' || chr(10) || p_idem, 'UTF8')), sha256(convert_to(head || middle || tail, 'UTF8')),
+    VALUES (p_entry_id, idem, sha256(convert_to(head || middle || tail, 'UTF8')),
         leaf, sha256(leaf), at,
         p_type, 'system', 'finobs', 'sequencer', p_subject_kind, p_subject_id, p_type, p_outcome, p_reason,
         '', '', '', '', false)
@@ -174,7 +176,7 @@ REVOKE EXECUTE ON FUNCTION ledger.append_log_event FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger.append_log_event TO finobs_sequencer;
 
 CREATE VIEW api.log_entry AS
-SELECT l.leaf_index, l.sequenced_at, e.entry_id, e.recorded_at, e.type, e.action, e.outcome, e.reason,
+SELECT l.leaf_index, e.entry_id, encode(e.idem_key, 'hex') AS idem_key, encode(e.content_sha256, 'hex') AS content_sha256, e.recorded_at, e.type, e.action, e.outcome, e.reason,
        e.actor_type, e.actor_iss, e.actor_sub, e.subject_kind, e.subject_id, e.desk, e.request_id, e.trace_id, e.workflow_id,
        e.ai_explanation, encode(e.agent_input_sha256, 'hex') AS agent_input_sha256, encode(e.agent_output_sha256, 'hex') AS agent_output_sha256,
        e.agent_version, e.override_type, e.is_simulation, encode(e.leaf_sha256, 'hex') AS leaf_sha256, e.leaf

@@ -11,14 +11,16 @@ import (
 	"io/fs"
 	"time"
 
+	"finobs/internal/canonical"
 	"finobs/internal/ledger"
 )
 
 // Columns are the columns of an entry as people are shown them.
 type Columns struct {
 	Index         int64   `json:"leaf_index"`
-	SequencedAt   string  `json:"sequenced_at"` // not in the leaf: when it got its place
 	EntryID       string  `json:"entry_id"`
+	IdemKey       string  `json:"idem_key"`
+	ContentSHA256 string  `json:"content_sha256"`
 	RecordedAt    string  `json:"recorded_at"`
 	Type          string  `json:"type"`
 	Action        string  `json:"action"`
@@ -45,6 +47,7 @@ type Columns struct {
 // leafText is a leaf as far as columns are projected from it.
 type leafText struct {
 	ID    string `json:"id"`
+	Idem  string `json:"idem_key"`
 	Time  string `json:"time"`
 	Type  string `json:"type"`
 	Actor struct {
@@ -125,7 +128,7 @@ func Differs(index int64, row Columns, leaf []byte) string {
 		return "its index, its agent's part or is_simulation differs"
 	}
 	for _, c := range []struct{ name, column, leaf string }{
-		{"entry_id", row.EntryID, l.ID}, {"recorded_at", recorded, l.Time}, {"type", row.Type, l.Type}, {"action", row.Action, l.Action},
+		{"entry_id", row.EntryID, l.ID}, {"idem_key", row.IdemKey, l.Idem}, {"recorded_at", recorded, l.Time}, {"type", row.Type, l.Type}, {"action", row.Action, l.Action},
 		{"outcome", row.Outcome, l.Outcome}, {"reason", row.Reason, l.Reason}, {"actor_type", row.ActorType, l.Actor.Kind},
 		{"actor_iss", row.ActorIss, l.Actor.Iss}, {"actor_sub", row.ActorSub, l.Actor.Sub}, {"subject_kind", row.SubjectKind, l.Subject.Kind},
 		{"subject_id", row.SubjectID, l.Subject.ID}, {"desk", row.Desk, l.Desk}, {"request_id", row.RequestID, l.RequestID},
@@ -138,7 +141,27 @@ func Differs(index int64, row Columns, leaf []byte) string {
 			return fmt.Sprintf("column %s says %q, the leaf says %q", c.name, shorten(c.column), shorten(c.leaf))
 		}
 	}
+	if row.ContentSHA256 != contentOf(leaf) {
+		return "column content_sha256 is not the digest of the leaf without its id and time"
+	}
 	return ""
+}
+
+// contentOf is the digest that a retry must repeat: of the leaf without its id and
+// time; "" when the leaf is not canonical.
+func contentOf(leaf []byte) string {
+	o, err := canonical.Parse(leaf)
+	if err != nil {
+		return ""
+	}
+	delete(o, "id")
+	delete(o, "time")
+	content, err := canonical.JSON(o)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
 
 func text(s *string) string {

@@ -4,6 +4,7 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -79,9 +80,11 @@ type Sealed struct {
 	ContentSHA256 [32]byte // the leaf without id and time: what a retry must repeat
 }
 
-// Seal returns the bytes of e under the given id and time.
-func (e Entry) Seal(id string, at time.Time) (Sealed, error) {
+// Seal returns the bytes of e under the given id and time, and under the
+// idempotency key of the step that it records.
+func (e Entry) Seal(id string, at time.Time, key [32]byte) (Sealed, error) {
 	object := e.content()
+	object["idem_key"] = hex.EncodeToString(key[:])
 	content, err := canonical.JSON(object)
 	if err != nil {
 		return Sealed{}, fmt.Errorf("sealing entry %s: %w", e.Type, err)

@@ -28,13 +28,13 @@ func entry() ledger.Entry {
 }
 
 func TestSealGolden(t *testing.T) {
-	s, err := entry().Seal("0192-id", at)
+	s, err := entry().Seal("0192-id", at, [32]byte{0xab})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `{"action":"approve","actor":{"iss":"i","kind":"human","sub":"alice"},` +
 		`"ai":{"explanation":"because","input_sha256":"` + hex("in") + `","output_sha256":"` + hex("out") + `","version":"rules/1"},` +
-		`"desk":"EQ","details":{"policy_digest":"sha256:00"},"id":"0192-id","is_simulation":false,"outcome":"approved",` +
+		`"desk":"EQ","details":{"policy_digest":"sha256:00"},"id":"0192-id","idem_key":"ab` + strings.Repeat("00", 31) + `","is_simulation":false,"outcome":"approved",` +
 		`"reason":"checked ` + "\u202e" + ` against \n the blotter","request_id":"q","subject":{"id":"42","kind":"approval"},` +
 		`"time":"2026-11-24T14:30:00.123456Z","trace_id":"t","type":"approval.decided","v":"1",` +
 		`"workflow":{"first_run":"r1","id":"export:1","namespace":"default"}}`
@@ -59,11 +59,11 @@ func hex(s string) string {
 // A retry has another id and another time; its content is the same. Anything
 // else that differs makes other content.
 func TestContentIgnoresIDAndTimeOnly(t *testing.T) {
-	first, err := entry().Seal("a", at)
+	first, err := entry().Seal("a", at, [32]byte{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := entry().Seal("b", at.Add(time.Hour))
+	again, err := entry().Seal("b", at.Add(time.Hour), [32]byte{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestContentIgnoresIDAndTimeOnly(t *testing.T) {
 	} {
 		e := entry()
 		mutate(&e)
-		s, err := e.Seal("a", at)
+		s, err := e.Seal("a", at, [32]byte{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,12 +98,12 @@ func TestContentIgnoresIDAndTimeOnly(t *testing.T) {
 func TestSealRefuses(t *testing.T) {
 	e := entry()
 	e.Reason = strings.Repeat("x", ledger.MaxLeaf)
-	if _, err := e.Seal("a", at); err == nil || !strings.Contains(err.Error(), "over the limit of 16384") {
+	if _, err := e.Seal("a", at, [32]byte{}); err == nil || !strings.Contains(err.Error(), "over the limit of 16384") {
 		t.Errorf("Seal of a large entry = %v, want a refusal", err)
 	}
 	e = entry()
 	e.Details = canonical.Object{"rows": 7}
-	if _, err := e.Seal("a", at); err == nil {
+	if _, err := e.Seal("a", at, [32]byte{}); err == nil {
 		t.Error("Seal of a number succeeded")
 	}
 }

@@ -17,8 +17,9 @@ import (
 // entry that has the place is gone.
 type LogEntry struct {
 	Index         int64      `db:"leaf_index" json:"leaf_index"`
-	SequencedAt   time.Time  `db:"sequenced_at" json:"sequenced_at"`
 	EntryID       *string    `db:"entry_id" json:"entry_id"`
+	IdemKey       *string    `db:"idem_key" json:"idem_key"`
+	ContentSHA256 *string    `db:"content_sha256" json:"content_sha256"`
 	RecordedAt    *time.Time `db:"recorded_at" json:"recorded_at"`
 	Type          *string    `db:"type" json:"type"`
 	Action        *string    `db:"action" json:"action"`
@@ -43,7 +44,7 @@ type LogEntry struct {
 	Leaf          []byte     `db:"leaf" json:"-"`
 }
 
-const logColumns = `leaf_index, sequenced_at, entry_id, recorded_at, type, action, outcome, reason, actor_type, actor_iss, actor_sub,
+const logColumns = `leaf_index, entry_id, idem_key, content_sha256, recorded_at, type, action, outcome, reason, actor_type, actor_iss, actor_sub,
 	subject_kind, subject_id, desk, request_id, trace_id, workflow_id, ai_explanation, agent_input_sha256, agent_output_sha256,
 	agent_version, override_type, is_simulation, leaf_sha256, leaf`
 

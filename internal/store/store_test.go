@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,7 +174,7 @@ func TestSecurityEventIsTheLeafThatGoWouldWrite(t *testing.T) {
 			Type: "security.denied", Actor: ledger.By(event.Actor), Subject: ledger.Subject{Kind: "route", ID: event.Route},
 			Action: "authorize", Outcome: "denied", Reason: event.Reason, RequestID: event.RequestID, TraceID: event.TraceID,
 			Details: canonical.Object{"count": fmt.Sprint(event.Count), "first_at": ledger.FormatTime(event.FirstAt)},
-		}.Seal(id, list[0].RecordedAt)
+		}.Seal(id, list[0].RecordedAt, sha256.Sum256([]byte("finobs.security.v1\n"+id)))
 		if err != nil {
 			t.Fatal(err)
 		}

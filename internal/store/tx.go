@@ -92,11 +92,11 @@ func (t *Tx) Append(ctx context.Context, step ledger.Step, e ledger.Entry) (ledg
 		return ledger.Receipt{}, fmt.Errorf("making entry id: %w", err)
 	}
 	e.Workflow = step.Workflow
-	sealed, err := e.Seal(id.String(), t.now)
+	key := step.Key()
+	sealed, err := e.Seal(id.String(), t.now, key)
 	if err != nil {
 		return ledger.Receipt{}, err
 	}
-	key := step.Key()
 	agent, err := t.agentColumns(ctx, e.Agent)
 	if err != nil {
 		return ledger.Receipt{}, err
