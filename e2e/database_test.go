@@ -26,3 +26,14 @@ func count(t testing.TB, s *stack, query string, args ...any) int {
 	scan(t, s, &n, query, args...)
 	return n
 }
+
+// exec1 runs one statement as superuser.
+func exec1(s *stack, statement string, args ...any) error {
+	db, err := sql.Open("postgres", s.AdminURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.Exec(statement, args...)
+	return err
+}

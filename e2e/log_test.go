@@ -1,0 +1,285 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"finobs/internal/devstack"
+)
+
+// logStack is a stack of its own with a sequencer, some history, and what an
+// auditor kept: the trust file and an older checkpoint.
+type logStack struct {
+	*stack
+	sequencer *devstack.Process
+	trust     string
+	older     string
+}
+
+func newLogStack(t *testing.T) *logStack {
+	t.Helper()
+	s, err := newStack(stateDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.stop)
+	l := &logStack{stack: s}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	l.startSequencer(t)
+	kept := t.TempDir()
+	l.trust, l.older = filepath.Join(kept, "trust"), filepath.Join(kept, "older")
+	for i := range 4 {
+		l.history(t, i)
+	}
+	l.signed(t)
+	keep(t, l.older, l.get(t, "/log/checkpoint"))
+	keep(t, l.trust, append(trimmed(l.get(t, "/log/keys")), []byte(" 0 -\n")...))
+	for i := range 4 {
+		l.history(t, 10+i)
+	}
+	l.signed(t)
+	return l
+}
+
+func keep(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func trimmed(b []byte) []byte { return []byte(strings.TrimSpace(string(b))) }
+
+func (l *logStack) startSequencer(t *testing.T) {
+	t.Helper()
+	var err error
+	if l.sequencer, err = l.Launch("sequencer", nil, filepath.Join(bin, "finobs"), "sequencer"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.sequencer.Kill() }) //nolint:errcheck // it may be dead already
+}
+
+func (l *logStack) get(t *testing.T, path string) []byte {
+	t.Helper()
+	return want(t, l.call(t, "eve", "GET", path, ""), http.StatusOK).Body
+}
+
+// history makes a request that bob decides on.
+func (l *logStack) history(t *testing.T, i int) {
+	t.Helper()
+	r := want(t, l.call(t, "alice", "POST", "/approval/", fmt.Sprintf(`{"kind":"desk.test","parameters":{"n":"%d"},"reason":"r"}`, i)), http.StatusAccepted)
+	want(t, l.call(t, "bob", "POST", "/approval/"+r.str("approval_request_id")+"/decision", `{"decision":"approve","reason":"seen"}`), http.StatusOK)
+}
+
+// signed waits until every entry is in the signed tree.
+func (l *logStack) signed(t *testing.T) {
+	t.Helper()
+	eventually(t, "every entry is sequenced and signed", func() bool {
+		return count(t, l.stack, `SELECT (SELECT count(*) FROM ledger.entry) - (SELECT coalesce(max(size), 0) FROM ledger.checkpoint)`) == 0
+	})
+}
+
+// finaudit runs the verifier and returns its exit code and what it said.
+func finaudit(t *testing.T, args ...string) (int, string) {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(bin, "finaudit"), args...)
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// verify has finaudit verify the live log against the older checkpoint.
+func (l *logStack) verify(t *testing.T) (int, string) {
+	t.Helper()
+	return finaudit(t, "verify", "http://"+l.APIAddress, "--keys", l.trust, "--older", l.older, "--token", l.token(t, "eve", "auditor"))
+}
+
+// attack is what a superuser does to the database, and what finaudit must say.
+type attack struct {
+	name  string
+	sql   []string
+	code  int
+	names string // what the message must name
+}
+
+// attacks are over a log of at least 16 entries, the fifth of which is attacked.
+func attacks() []attack {
+	const at = "entry_id = (SELECT entry_id FROM ledger.leaf WHERE leaf_index = 5)"
+	list := []attack{
+		{"a byte of a leaf", []string{
+			"ALTER TABLE ledger.entry DROP CONSTRAINT leaf_digest_is_sha256",
+			"UPDATE ledger.entry SET leaf = set_byte(leaf, 20, get_byte(leaf, 20) # 1) WHERE " + at}, 3, "entry 5"},
+		{"a leaf with its digest", []string{
+			"ALTER TABLE ledger.entry DROP CONSTRAINT leaf_digest_is_sha256",
+			"UPDATE ledger.entry SET leaf = convert_to(replace(convert_from(leaf, 'UTF8'), 'approve', 'xpprove'), 'UTF8') WHERE " + at,
+			"UPDATE ledger.entry SET leaf_sha256 = sha256(leaf)"}, 3, "entry 5"},
+		{"a row in the middle is deleted", []string{"DELETE FROM ledger.entry WHERE " + at}, 6, "index 5"},
+		{"a row is deleted with its place", []string{
+			"DELETE FROM ledger.entry WHERE " + at, "DELETE FROM ledger.leaf WHERE leaf_index = 5"}, 6, "index 5"},
+		{"the last five are deleted", []string{
+			"DELETE FROM ledger.entry WHERE entry_id IN (SELECT entry_id FROM ledger.leaf ORDER BY leaf_index DESC LIMIT 5)"}, 6, "index"},
+		{"all rows of a subject are deleted", []string{
+			"DELETE FROM ledger.entry WHERE subject_kind = 'approval' AND subject_id = '2'"}, 6, "index"},
+		{"two are swapped", []string{
+			"UPDATE ledger.leaf SET entry_id = gen_random_uuid() WHERE leaf_index = 5",
+			"UPDATE ledger.leaf SET entry_id = (SELECT entry_id FROM backup_leaf WHERE leaf_index = 5) WHERE leaf_index = 6",
+			"UPDATE ledger.leaf SET entry_id = (SELECT entry_id FROM backup_leaf WHERE leaf_index = 6) WHERE leaf_index = 5"}, 3, "entry 5"},
+		{"one is inserted", []string{
+			"UPDATE ledger.leaf SET leaf_index = -leaf_index - 1000 WHERE leaf_index >= 5", "UPDATE ledger.leaf SET leaf_index = -leaf_index - 999 WHERE leaf_index < 0",
+			"INSERT INTO ledger.entry SELECT (jsonb_populate_record(e, jsonb_build_object('entry_id', gen_random_uuid(), 'idem_key', '\\x00'))).* FROM ledger.entry e WHERE " + strings.Replace(at, "= 5", "= 6", 1),
+			"INSERT INTO ledger.leaf SELECT 5, entry_id, now() FROM ledger.entry WHERE idem_key = '\\x00'"}, 3, "entry 5"},
+		{"a tile is changed", []string{"UPDATE ledger.tile SET hashes = set_byte(hashes, 170, get_byte(hashes, 170) # 1) WHERE level = 0"}, 0, ""},
+		{"the checkpoint is changed", []string{"UPDATE ledger.checkpoint SET note = replace(note, E'\\n', E'\\n1') WHERE size = (SELECT max(size) FROM ledger.checkpoint)"}, 2, "signed"},
+	}
+	for column, value := range map[string]string{
+		"entry_id": "", "recorded_at": "recorded_at + interval '1 microsecond'", "is_simulation": "NOT is_simulation",
+		"actor_type": "'agent'", "ai_explanation": "'because'", "override_type": "'ai_override'",
+		"idem_key": "set_byte(idem_key, 3, 7)", "content_sha256": "set_byte(content_sha256, 0, get_byte(content_sha256, 0) # 1)",
+	} {
+		if value != "" {
+			list = append(list, attack{"column " + column, []string{"UPDATE ledger.entry SET " + column + " = " + value + " WHERE " + at}, 5, "entry 5"})
+		}
+	}
+	for _, column := range []string{"type", "actor_iss", "actor_sub", "subject_kind", "subject_id", "action", "outcome", "reason", "desk", "request_id", "trace_id", "workflow_id"} {
+		list = append(list, attack{"column " + column, []string{"UPDATE ledger.entry SET " + column + " = " + column + " || 'x' WHERE " + at}, 5, "entry 5"})
+	}
+	return list
+}
+
+func TestWhatASuperuserDoesToTheLedgerIsFoundAndNamed(t *testing.T) {
+	l := newLogStack(t)
+	if err := l.sequencer.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	tables := []string{"entry", "leaf", "tile", "tree", "checkpoint"}
+	admin := func(statements ...string) {
+		t.Helper()
+		for _, statement := range statements {
+			if err := exec1(l.stack, statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+	}
+	for _, table := range tables {
+		admin("CREATE TABLE public.backup_"+table+" AS TABLE ledger."+table, "ALTER TABLE ledger."+table+" DISABLE TRIGGER ALL")
+	}
+	if code, said := l.verify(t); code != 0 {
+		t.Fatalf("the log as it is: exit code %d: %s", code, said)
+	}
+	for _, a := range attacks() {
+		t.Run(a.name, func(t *testing.T) {
+			admin(a.sql...)
+			code, said := l.verify(t)
+			if code != a.code || !strings.Contains(said, a.names) {
+				t.Errorf("exit code %d, want %d and a message that names %q: %s", code, a.code, a.names, said)
+			}
+			for _, table := range tables {
+				admin("DELETE FROM ledger."+table, "INSERT INTO ledger."+table+" OVERRIDING SYSTEM VALUE TABLE public.backup_"+table)
+			}
+		})
+	}
+	if code, said := l.verify(t); code != 0 {
+		t.Errorf("the log put right again: exit code %d: %s", code, said)
+	}
+}
+
+func TestARewrittenOrRestoredLedgerIsNotSigned(t *testing.T) {
+	l := newLogStack(t)
+	if err := l.sequencer.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"entry", "leaf", "checkpoint"} {
+		if err := exec1(l.stack, "ALTER TABLE ledger."+table+" DISABLE TRIGGER ALL"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Everything is rewritten with hashes that fit: one reason differs, and the
+	// whole log is sequenced anew.
+	for _, statement := range []string{
+		"ALTER TABLE ledger.entry DROP CONSTRAINT leaf_digest_is_sha256",
+		"UPDATE ledger.entry SET leaf = convert_to(replace(convert_from(leaf, 'UTF8'), '\"reason\":\"seen\"', '\"reason\":\"said\"'), 'UTF8'), reason = replace(reason, 'seen', 'said')",
+		"UPDATE ledger.entry SET leaf_sha256 = sha256(leaf)",
+		"DELETE FROM ledger.leaf", "DELETE FROM ledger.tile", "DELETE FROM ledger.checkpoint",
+		"UPDATE ledger.tree SET size = 0, root = sha256(''), last_xid = '0', last_entry = '00000000-0000-0000-0000-000000000000'",
+	} {
+		if err := exec1(l.stack, statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	l.startSequencer(t)
+	eventually(t, "readiness is red", func() bool {
+		r := l.call(t, "", "GET", "/readyz", "")
+		return r.Status == http.StatusServiceUnavailable && strings.Contains(string(r.Body), "refuses to sign")
+	})
+	if n := count(t, l.stack, "SELECT count(*) FROM ledger.checkpoint"); n != 0 {
+		t.Errorf("%d checkpoints were signed over the rewritten ledger", n)
+	}
+	// The operator throws away what the host remembers, and signs all the same:
+	// whoever kept a checkpoint sees it.
+	if err := l.sequencer.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(l.Path("log-state.json")); err != nil {
+		t.Fatal(err)
+	}
+	l.startSequencer(t)
+	l.signed(t)
+	if code, said := l.verify(t); code != 4 {
+		t.Errorf("a rewritten log: exit code %d, want 4: %s", code, said)
+	}
+}
+
+func TestProofsOfOneEntryAndOfGrowth(t *testing.T) {
+	l := newLogStack(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	keep(t, at("leaf"), l.get(t, "/audit/7/leaf"))
+	keep(t, at("proof"), l.get(t, "/audit/7/proof"))
+	keep(t, at("other"), l.get(t, "/audit/8/leaf"))
+	for name, code := range map[string]int{"leaf": 0, "other": 3} {
+		if got, said := finaudit(t, "proof", "--leaf", at(name), "--proof", at("proof"), "--keys", l.trust); got != code {
+			t.Errorf("proof of %s: exit code %d, want %d: %s", name, got, code, said)
+		}
+	}
+	older, err := os.ReadFile(l.older)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := strings.Split(string(older), "\n")[1]
+	keep(t, at("growth"), l.get(t, "/log/consistency?from="+size))
+	if got, said := finaudit(t, "consistency", "--older", l.older, "--proof", at("growth"), "--keys", l.trust); got != 0 {
+		t.Errorf("growth: exit code %d: %s", got, said)
+	}
+	if got, said := finaudit(t, "consistency", "--older", at("proof"), "--proof", at("growth"), "--keys", l.trust); got != 2 {
+		t.Errorf("an older checkpoint that is none: exit code %d, want 2: %s", got, said)
+	}
+	for range 2 {
+		l.history(t, 100)
+		if got, said := finaudit(t, "monitor", "http://"+l.APIAddress, "--keys", l.trust, "--state", at("seen"), "--token", l.token(t, "eve", "auditor")); got != 0 {
+			t.Errorf("monitor: exit code %d: %s", got, said)
+		}
+	}
+	for path, status := range map[string]int{
+		"/audit/999999/leaf": 404, "/audit/999999/proof": 404, "/log/tile/0/x999/000": 404, "/log/tile/0/000.p/250": 404, "/log/tile/../../x": 404,
+		"/log/tile/entries/000.p/2": 200, "/log/tile/0/000.p/3": 200, "/log/consistency?from=99999999": 404, "/log/consistency": 422,
+	} {
+		if got := l.call(t, "eve", "GET", path, ""); got.Status != status {
+			t.Errorf("%s: answered %d, want %d: %s", path, got.Status, status, got.Body)
+		}
+	}
+	if got := l.call(t, "victor", "GET", "/log/tile/entries/000.p/2", ""); got.Status != http.StatusForbidden {
+		t.Errorf("a viewer reads entries: answered %d", got.Status)
+	}
+	if n := count(t, l.stack, "SELECT count(*) FROM ledger.entry WHERE type = 'audit.read' AND actor_sub = 'eve'"); n == 0 {
+		t.Error("reading the log left no entry")
+	}
+}
