@@ -133,7 +133,7 @@ func (a *Approvals) firstLook(ctx context.Context, tx ApprovalTx, firstRun strin
 	// the roster are.
 	unknown := len(setting.Roster) == 0 && m.policy.Roster == approval.RosterOptional
 	if m.policy.Channel != "" && len(m.decisions) == 0 {
-		eligible := setting.Eligible(m.policy, m.action, earlier, m.Fallback())
+		eligible := setting.Eligible(m.policy, m.action, earlier, false) // the fallback list is told of it as such
 		if len(eligible) > 0 || unknown {
 			if err := tell(ctx, tx, *m, approval.OccasionRequested, approval.NoticeRequested, m.policy.Channel, eligible); err != nil {
 				return err
