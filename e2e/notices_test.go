@@ -60,6 +60,7 @@ func TestFaultsOfChannels(t *testing.T) {
 			t.Errorf("%d notices for a channel that nobody has", n)
 		}
 	})
+	t.Run("notices that wait for a repeat, or whose sender is gone, hold up nobody", l.notHeldUp)
 	if err := workers[1].process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +91,23 @@ func (l *life) deadLetter(t *testing.T) {
 		}
 	}
 	want(t, l.call(t, "dave", "POST", "/notifications/"+id+"/resend", `{}`), http.StatusConflict)
+}
+
+func (l *life) notHeldUp(t *testing.T) {
+	e := l.wants(t, "alice", "hook.gone")
+	e.untilNotice(t, "requested", "sent")
+	scanExec(t, l, `INSERT INTO finobs.notification (notification_id, approval_id, occasion, kind, channel, recipients, subject, body,
+			while_pending, attempts, trace_id, created_at, updated_at)
+		SELECT gen_random_uuid(), approval_id, 'copy-' || n, kind, channel, recipients, subject, body, while_pending, 1, trace_id,
+			created_at - interval '1 hour', clock_timestamp()
+		FROM finobs.notification, generate_series(1, 300) n WHERE occasion = 'requested' AND approval_id = `+e.id)
+	scanExec(t, l, `UPDATE finobs.notification SET status = 'sending', updated_at = clock_timestamp() - interval '2 hours'
+		WHERE occasion = 'requested' AND approval_id = `+e.id)
+	e.untilNotice(t, "requested", "sent")
+	if got := l.hook.got(e.id); len(got) != 2 || got[0].key != got[1].key {
+		t.Errorf("a notice whose sender was gone was posted %d times, want twice under one key", len(got))
+	}
+	l.wants(t, "alice", "hook.after").untilNotice(t, "requested", "sent")
 }
 
 // workerDiesSending kills a worker around the moment of sending, by mail and by
