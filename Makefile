@@ -36,6 +36,10 @@ test: setup ## set up and run all tests
 fuzz: ## fuzz the reader of fails files for a minute
 	go test -run '^$$' -fuzz FuzzReadFails -fuzztime 1m ./internal/intake
 
+.PHONY: scale
+scale: setup ## compare 10,000 waiting requests with 100
+	FINOBS_SCALE=1 go test -count=1 -v -timeout 20m -run TestTenThousandPending ./e2e
+
 .PHONY: histories
 histories: setup ## save histories of real executions for the replay test
 	FINOBS_SAVE_HISTORIES=$(CURDIR)/workflows/testdata/histories go test -count=1 -run TestSaveHistories ./e2e

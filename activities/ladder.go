@@ -129,15 +129,17 @@ func (a *Approvals) firstLook(ctx context.Context, tx ApprovalTx, firstRun strin
 		return err
 	}
 	earlier := setting.Stand(m.policy, m.action, m.counted())
-	if m.policy.Channel != "" && len(m.decisions) == 0 {
-		eligible := setting.Eligible(m.policy, m.action, earlier, m.Fallback())
-		if err := tell(ctx, tx, *m, approval.OccasionRequested, approval.NoticeRequested, m.policy.Channel, eligible); err != nil {
-			return err
-		}
-	}
 	// An empty roster says nothing about who is eligible, unless only people on
 	// the roster are.
 	unknown := len(setting.Roster) == 0 && m.policy.Roster == approval.RosterOptional
+	if m.policy.Channel != "" && len(m.decisions) == 0 {
+		eligible := setting.Eligible(m.policy, m.action, earlier, false) // the fallback list is told of it as such
+		if len(eligible) > 0 || unknown {
+			if err := tell(ctx, tx, *m, approval.OccasionRequested, approval.NoticeRequested, m.policy.Channel, eligible); err != nil {
+				return err
+			}
+		}
+	}
 	if m.Fallback() || unknown || setting.Satisfiable(m.policy, m.action, earlier, false) {
 		return nil
 	}

@@ -31,41 +31,84 @@ func TestSaveHistories(t *testing.T) {
 	eventually(t, "the forgery is on record", func() bool { return approved.entries(t, "approval.signal_refused") == 1 })
 	want(t, approved.decide(t, "bob", "approve"), http.StatusOK)
 	approved.sealedOnce(t)
-	save(t, dir, "export-approved", approved.workflowID(t))
+	save(t, world, dir, "export-approved", approved.workflowID(t))
 
 	rejected := world.ask(t)
 	want(t, rejected.decide(t, "bob", "reject"), http.StatusOK)
-	save(t, dir, "export-rejected", rejected.workflowID(t))
+	save(t, world, dir, "export-rejected", rejected.workflowID(t))
 
 	cancelled := world.ask(t)
 	if err := world.temporal.CancelWorkflow(context.Background(), cancelled.workflowID(t), ""); err != nil {
 		t.Fatal(err)
 	}
 	cancelled.untilStatus(t, "cancelled")
-	save(t, dir, "export-cancelled", cancelled.workflowID(t))
+	save(t, world, dir, "export-cancelled", cancelled.workflowID(t))
 
 	body := fmt.Sprintf(`{"kind":"desk.override","parameters":{"n":"%d"}}`, unique.Add(1))
 	plain := exportCase{s: world, id: want(t, world.call(t, "alice", "POST", "/approval/", body), http.StatusAccepted).str("approval_request_id")}
 	plain.untilStatus(t, "pending")
 	want(t, plain.decide(t, "bob", "approve"), http.StatusOK)
-	save(t, dir, "approval-approved", plain.workflowID(t))
+	save(t, world, dir, "approval-approved", plain.workflowID(t))
 
 	imported := want(t, ingest(t, world, "analyst", failsFile(2, 5, "HIST"), ""), http.StatusOK)
-	save(t, dir, "import-fails", workflows.ImportWorkflowID("sec_fails", imported.str("content_sha256")))
+	save(t, world, dir, "import-fails", workflows.ImportWorkflowID("sec_fails", imported.str("content_sha256")))
 
 	opened := want(t, world.call(t, "alice", "POST", "/incidents",
 		`{"kind":"`+string(incident.Other)+`","severity":"low","title":"for the history"}`), http.StatusCreated)
 	var id string
 	scan(t, world, &id, "SELECT dedup_key FROM finobs.incident WHERE title = 'for the history'")
 	if opened.Status == http.StatusCreated {
-		save(t, dir, "open-incident", id)
+		save(t, world, dir, "open-incident", id)
 	}
 }
 
-func save(t *testing.T, dir, name, workflowID string) {
+// TestSaveHistoriesOfLives saves what takes channels, a roster and a ladder.
+func TestSaveHistoriesOfLives(t *testing.T) {
+	dir := os.Getenv("FINOBS_SAVE_HISTORIES")
+	if dir == "" {
+		t.Skip("FINOBS_SAVE_HISTORIES names no folder; make histories sets it")
+	}
+	l := newLife(t, governance+fmt.Sprintf(quick, "12s")+told, desk)
+	l.startMail(t)
+	l.startWorkers(t, 1)
+	l.startAPIs(t, 1)
+	change := func(sub, verdict, status, name string) {
+		body := fmt.Sprintf(`{"sub":%q,"roles":["trader"]}`, sub)
+		e := exportCase{s: l.stack, id: want(t, l.call(t, "dave", "POST", "/users", body), http.StatusAccepted).str("approval_request_id")}
+		want(t, e.decide(t, "carol", verdict), http.StatusOK)
+		e.untilStatus(t, status)
+		save(t, l.stack, dir, name, e.workflowID(t))
+	}
+	change("tom", "approve", "consumed", "change-applied")
+	change("tim", "reject", "rejected", "change-rejected")
+
+	withdrawn := l.wants(t, "alice", "other.withdrawn")
+	act := want(t, l.call(t, "alice", "POST", "/approval/"+withdrawn.id+"/cancel", `{"reason":"not needed"}`), http.StatusOK).str("act_id")
+	save(t, l.stack, dir, "act-cancel", workflows.ActWorkflowID(act))
+	save(t, l.stack, dir, "approval-withdrawn", withdrawn.workflowID(t))
+	noted := l.wants(t, "alice", "other.noted")
+	act = want(t, l.call(t, "bob", "POST", "/approval/"+noted.id+"/comment", `{"text":"looks right"}`), http.StatusOK).str("act_id")
+	save(t, l.stack, dir, "act-comment", workflows.ActWorkflowID(act))
+
+	l.hook.answer(500, 400)
+	for name, status := range map[string]string{"notify-dead": "dead", "notify-sent": "sent"} {
+		kind := "hook.refused"
+		if status == "sent" {
+			kind = "mail.sent"
+		}
+		e := l.wants(t, "alice", kind)
+		e.untilNotice(t, "requested", status)
+		save(t, l.stack, dir, name, workflows.NotifyWorkflowID(e.notice(t, "requested", "notification_id"), 1))
+	}
+	ladder := l.wants(t, "alice", "desk.ladder")
+	ladder.untilStatus(t, "expired")
+	save(t, l.stack, dir, "approval-ladder", ladder.workflowID(t))
+}
+
+func save(t *testing.T, s *stack, dir, name, workflowID string) {
 	t.Helper()
 	var history historypb.History
-	iter := world.temporal.GetWorkflowHistory(context.Background(), workflowID, "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	iter := s.temporal.GetWorkflowHistory(context.Background(), workflowID, "", true, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for iter.HasNext() {
 		event, err := iter.Next()
 		if err != nil {

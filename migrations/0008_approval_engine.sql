@@ -98,7 +98,7 @@ CREATE TABLE finobs.notification (
     updated_at      timestamptz NOT NULL,
     CONSTRAINT notification_is_once_per_occasion UNIQUE (approval_id, occasion)
 );
-CREATE INDEX notification_queued ON finobs.notification (created_at) WHERE status = 'queued';
+CREATE INDEX notification_unfinished ON finobs.notification (created_at) WHERE status IN ('queued', 'sending');
 CREATE INDEX notification_by_status ON finobs.notification (status, created_at DESC);
 
 -- Channels over which some worker can send. Notices for others are not queued.

@@ -17,7 +17,7 @@ import (
 const (
 	outboxInterval = 500 * time.Millisecond
 	outboxBatch    = 200
-	longestRetry   = 90 * time.Minute // longer than the pause between two attempts
+	longestRetry   = 90 * time.Minute // longer than an attempt and the pause after it
 )
 
 // outbox starts a workflow for each queued notice. The id of the workflow is the
@@ -30,14 +30,11 @@ type outbox struct {
 func (o outbox) run(ctx context.Context) { every(ctx, outboxInterval, o.pass) }
 
 func (o outbox) pass(ctx context.Context) error {
-	queued, err := o.store.QueuedNotices(ctx, outboxBatch)
+	queued, err := o.store.QueuedNotices(ctx, longestRetry, outboxBatch)
 	if err != nil {
 		return err
 	}
 	for _, n := range queued {
-		if n.Attempts > 0 && time.Since(n.UpdatedAt) < longestRetry {
-			continue // its workflow is at it
-		}
 		_, err := o.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 			ID: workflows.NotifyWorkflowID(n.ID, n.Round), TaskQueue: workflows.TaskQueue,
 			WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"finobs/activities"
@@ -18,6 +19,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -29,7 +31,14 @@ const (
 	// settleTime is left to workflows and rows to catch up with each other by
 	// themselves.
 	settleTime = 8 * time.Second
-	pageSize   = 1000
+	// patience is how long a workflow may be seen without a row. It is longer than
+	// the pause between two attempts at recording the request.
+	patience = 14 * time.Second
+	// takenLength is the length of a history of which a worker has taken the first
+	// task; before that the workflow only waits for one.
+	takenLength = 3
+	pageSize    = 1000
+	nudgeLimit  = 16 // at once
 )
 
 // reconciler makes rows agree with workflows that were terminated, timed out or
@@ -39,6 +48,8 @@ type reconciler struct {
 	client  client.Client
 	store   *store.Writer
 	repairs *activities.Repairs
+
+	rowless map[string]time.Time // runs without a row, and when they were first seen
 }
 
 func (r *reconciler) run(ctx context.Context) {
@@ -46,6 +57,9 @@ func (r *reconciler) run(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, reconcileTimeout)
 		defer cancel()
 		_, err := r.store.AsReconciler(ctx, r.pass)
+		if err != nil {
+			r.rowless = nil // while the database is away nobody can record a request
+		}
 		return err
 	})
 }
@@ -77,6 +91,7 @@ func (r *reconciler) pass(ctx context.Context, peopleChanged bool) error {
 		return err
 	}
 	var after int64
+	var nudges []string
 	for {
 		rows, err := r.store.OpenRequests(ctx, after, pageSize)
 		if err != nil {
@@ -84,15 +99,23 @@ func (r *reconciler) pass(ctx context.Context, peopleChanged bool) error {
 		}
 		for _, row := range rows {
 			after = row.ID
-			if err := r.row(ctx, row, now, running, peopleChanged); err != nil {
+			nudge, err := r.row(ctx, row, now, running, peopleChanged)
+			if err != nil {
 				return fmt.Errorf("reconciling approval %d: %w", row.ID, err)
+			}
+			if nudge {
+				nudges = append(nudges, row.WorkflowID)
 			}
 		}
 		if len(rows) < pageSize {
 			break
 		}
 	}
-	return r.workflows(ctx, running, now)
+	closed, err := r.workflows(ctx, running, now)
+	if err != nil {
+		return err
+	}
+	return r.nudgeAll(ctx, append(nudges, closed...))
 }
 
 // execution is a running gated workflow.
@@ -137,30 +160,36 @@ func executionOf(info *workflowpb.WorkflowExecutionInfo) execution {
 	return e
 }
 
-// row repairs one open row.
-func (r *reconciler) row(ctx context.Context, row approval.Request, now time.Time, running map[string]execution, peopleChanged bool) error {
+// row repairs one open row, or reports that its workflow is to look at it again.
+func (r *reconciler) row(ctx context.Context, row approval.Request, now time.Time, running map[string]execution, peopleChanged bool) (nudge bool, err error) {
 	e, runs := running[row.WorkflowID]
 	runs = runs && e.approvalID == row.ID
 	switch {
 	case row.Status == approval.Approved && row.UseBy != nil && now.After(row.UseBy.Add(settleTime)):
-		return r.close(ctx, row, approval.Expired, "it was not used in time")
+		return false, r.close(ctx, row, approval.Expired, "it was not used in time")
 	case runs && row.Status == approval.Pending && (peopleChanged || now.After(row.ExpiresAt.Add(settleTime))):
-		return r.nudge(ctx, row.WorkflowID)
+		return true, nil
 	case runs || now.Before(row.CreatedAt.Add(settleTime)):
-		return nil
+		return false, nil
+	case row.Status == approval.Approved && !carriedOut(row.Kind):
+		return false, nil // its workflow is nothing but a gate: the approval waits for its use
 	}
-	return r.orphan(ctx, row, now)
+	return false, r.orphan(ctx, row, now)
+}
+
+// carriedOut reports whether finobs carries out actions of a kind itself, in the
+// workflow that waited for the approval.
+func carriedOut(kind string) bool {
+	area, _, _ := strings.Cut(kind, ".")
+	return area == "export" || area == "user" || area == "policy"
 }
 
 // orphan repairs a row whose workflow is not among the running ones. The list is
 // eventually consistent, so Temporal is asked for this very workflow.
 func (r *reconciler) orphan(ctx context.Context, row approval.Request, now time.Time) error {
-	how, typ, err := r.ended(ctx, row)
+	how, err := r.ended(ctx, row)
 	if err != nil || how == "" {
 		return err
-	}
-	if row.Status == approval.Approved && typ == workflows.Approval {
-		return nil // it is nothing but a gate: the approval waits for its use
 	}
 	if row.ClosedAt != nil && now.Before(row.ClosedAt.Add(settleTime)) {
 		return nil
@@ -177,26 +206,24 @@ func (r *reconciler) orphan(ctx context.Context, row approval.Request, now time.
 	return r.close(ctx, row, to, reason)
 }
 
-// ended says how the workflow of a row ended, and of which type it was; "" while
-// it runs.
-func (r *reconciler) ended(ctx context.Context, row approval.Request) (how, typ string, err error) {
+// ended says how the workflow of a row ended; "" while it runs.
+func (r *reconciler) ended(ctx context.Context, row approval.Request) (string, error) {
 	described, err := r.client.DescribeWorkflowExecution(ctx, row.WorkflowID, "")
 	var notFound *serviceerror.NotFound
 	switch {
 	case errors.As(err, &notFound):
-		return "is gone", "", nil
+		return "is gone", nil
 	case err != nil:
-		return "", "", fmt.Errorf("asking for workflow %s: %w", row.WorkflowID, err)
+		return "", fmt.Errorf("asking for workflow %s: %w", row.WorkflowID, err)
 	}
 	info := described.GetWorkflowExecutionInfo()
-	e := executionOf(info)
 	switch {
-	case e.approvalID != row.ID:
-		return "ended, and another took its place", e.typ, nil
+	case executionOf(info).approvalID != row.ID:
+		return "ended, and another took its place", nil
 	case info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW:
-		return "", e.typ, nil
+		return "", nil
 	}
-	return "ended (" + info.GetStatus().String() + ")", e.typ, nil
+	return "ended (" + info.GetStatus().String() + ")", nil
 }
 
 func (r *reconciler) close(ctx context.Context, row approval.Request, to approval.Status, reason string) error {
@@ -207,40 +234,50 @@ func (r *reconciler) close(ctx context.Context, row approval.Request, to approva
 	return err
 }
 
-// workflows repairs running workflows without an open row: one whose row was
-// closed is asked to look, one that has none is terminated.
-func (r *reconciler) workflows(ctx context.Context, running map[string]execution, now time.Time) error {
-	byApproval := map[int64]execution{}
+// workflows repairs running workflows without an open row: one that has none is
+// terminated, and one whose row was closed is among those returned, which are to
+// look at it.
+func (r *reconciler) workflows(ctx context.Context, running map[string]execution, now time.Time) (closed []string, err error) {
 	ids := make([]int64, 0, len(running))
 	for _, e := range running {
-		if now.Before(e.startedAt.Add(settleTime)) {
-			continue
-		}
-		byApproval[e.approvalID] = e
 		ids = append(ids, e.approvalID)
 	}
 	statuses, err := r.store.StatusesOf(ctx, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for id, e := range byApproval {
-		status, recorded := statuses[id]
+	rowless := map[string]time.Time{}
+	for _, e := range running {
+		status, recorded := statuses[e.approvalID]
 		switch {
 		case !recorded:
-			err = r.terminate(ctx, e)
-		case status.Terminal() && status != approval.Consumed:
-			err = r.nudge(ctx, e.id)
-		}
-		if err != nil {
-			return err
+			since, seen := r.rowless[e.run]
+			if !seen {
+				since = now
+			}
+			rowless[e.run] = since
+			if now.Sub(since) >= patience {
+				err = errors.Join(err, r.terminate(ctx, e))
+			}
+		case status.Terminal() && status != approval.Consumed && now.After(e.startedAt.Add(settleTime)):
+			closed = append(closed, e.id)
 		}
 	}
-	return nil
+	r.rowless = rowless
+	return closed, err
 }
 
+// terminate ends a workflow that works without a request on record. One that no
+// worker has taken yet is left to wait.
 func (r *reconciler) terminate(ctx context.Context, e execution) error {
+	described, err := r.client.DescribeWorkflowExecution(ctx, e.id, e.run)
+	if err == nil && described.GetWorkflowExecutionInfo().GetHistoryLength() < takenLength {
+		return nil
+	}
 	const reason = "no request is on record for it"
-	err := r.client.TerminateWorkflow(ctx, e.id, e.run, reason)
+	if err == nil {
+		err = r.client.TerminateWorkflow(ctx, e.id, e.run, reason)
+	}
 	var notFound *serviceerror.NotFound
 	if errors.As(err, &notFound) {
 		return nil // it ended by itself
@@ -250,6 +287,16 @@ func (r *reconciler) terminate(ctx context.Context, e execution) error {
 	}
 	slog.InfoContext(ctx, "terminated a workflow without a request", "workflow_id", e.id)
 	return r.repairs.NoteTerminated(ctx, e.id, e.typ, reason)
+}
+
+// nudgeAll has workflows look at their rows again.
+func (r *reconciler) nudgeAll(ctx context.Context, workflowIDs []string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(nudgeLimit)
+	for _, id := range workflowIDs {
+		group.Go(func() error { return r.nudge(ctx, id) })
+	}
+	return group.Wait()
 }
 
 func (r *reconciler) nudge(ctx context.Context, workflowID string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"finobs/internal/approval"
@@ -102,8 +103,9 @@ func (t *Tx) FireRung(ctx context.Context, approvalID int64, rung approval.Rung,
 
 // SupersededRequests locks and lists the pending requests that a new action of
 // the same requester takes the place of: of the same kind over the same targets.
+// An export leaves its target as it is, so one takes no other's place.
 func (t *Tx) SupersededRequests(ctx context.Context, newer approval.Request, a approval.Action) ([]approval.Request, error) {
-	if len(a.Targets) == 0 {
+	if len(a.Targets) == 0 || strings.HasPrefix(a.Kind, "export.") {
 		return nil, nil
 	}
 	var rows []requestRow

@@ -110,11 +110,15 @@ func (w *Writer) SetChannels(ctx context.Context, names []string) error {
 	return nil
 }
 
-// QueuedNotices lists notices that nobody has begun to send, oldest first.
-func (w *Writer) QueuedNotices(ctx context.Context, limit int) ([]approval.Notice, error) {
+// QueuedNotices lists notices that nobody has begun to send, and those at which
+// nothing has happened for so long that whoever sent them must be gone; oldest
+// first.
+func (w *Writer) QueuedNotices(ctx context.Context, gone time.Duration, limit int) ([]approval.Notice, error) {
 	var rows []noticeRow
 	err := w.db.SelectContext(ctx, &rows, `SELECT `+noticeColumns+` FROM finobs.notification
-		WHERE status = 'queued' ORDER BY created_at LIMIT $1`, limit)
+		WHERE status IN ('queued', 'sending')
+			AND (status = 'queued' AND attempts = 0 OR updated_at < clock_timestamp() - $1 * interval '1 second')
+		ORDER BY created_at LIMIT $2`, gone.Seconds(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("looking for queued notifications: %w", classify(err))
 	}
