@@ -116,12 +116,12 @@ func attacks() []attack {
 	const at = "entry_id = (SELECT entry_id FROM ledger.leaf WHERE leaf_index = 5)"
 	list := []attack{
 		{"a byte of a leaf", []string{
-			"ALTER TABLE ledger.entry DROP CONSTRAINT leaf_digest_is_sha256",
+			"ALTER TABLE ledger.entry DROP CONSTRAINT IF EXISTS leaf_digest_is_sha256",
 			"UPDATE ledger.entry SET leaf = set_byte(leaf, 20, get_byte(leaf, 20) # 1) WHERE " + at}, 3, "entry 5"},
 		{"a leaf with its digest", []string{
-			"ALTER TABLE ledger.entry DROP CONSTRAINT leaf_digest_is_sha256",
-			"UPDATE ledger.entry SET leaf = convert_to(replace(convert_from(leaf, 'UTF8'), 'approve', 'xpprove'), 'UTF8') WHERE " + at,
-			"UPDATE ledger.entry SET leaf_sha256 = sha256(leaf)"}, 3, "entry 5"},
+			"ALTER TABLE ledger.entry DROP CONSTRAINT IF EXISTS leaf_digest_is_sha256",
+			`UPDATE ledger.entry SET leaf = convert_to(replace(convert_from(leaf, 'UTF8'), '"v":"1"', '"v":"2"'), 'UTF8') WHERE ` + at,
+			"UPDATE ledger.entry SET leaf_sha256 = sha256(leaf) WHERE " + at}, 3, "entry 5"},
 		{"a row in the middle is deleted", []string{"DELETE FROM ledger.entry WHERE " + at}, 6, "index 5"},
 		{"a row is deleted with its place", []string{
 			"DELETE FROM ledger.entry WHERE " + at, "DELETE FROM ledger.leaf WHERE leaf_index = 5"}, 6, "index 5"},
@@ -134,11 +134,12 @@ func attacks() []attack {
 			"UPDATE ledger.leaf SET entry_id = (SELECT entry_id FROM backup_leaf WHERE leaf_index = 5) WHERE leaf_index = 6",
 			"UPDATE ledger.leaf SET entry_id = (SELECT entry_id FROM backup_leaf WHERE leaf_index = 6) WHERE leaf_index = 5"}, 3, "entry 5"},
 		{"one is inserted", []string{
+			"ALTER TABLE ledger.leaf DROP CONSTRAINT leaf_index_is_not_negative",
 			"UPDATE ledger.leaf SET leaf_index = -leaf_index - 1000 WHERE leaf_index >= 5", "UPDATE ledger.leaf SET leaf_index = -leaf_index - 999 WHERE leaf_index < 0",
 			"INSERT INTO ledger.entry SELECT (jsonb_populate_record(e, jsonb_build_object('entry_id', gen_random_uuid(), 'idem_key', '\\x00'))).* FROM ledger.entry e WHERE " + strings.Replace(at, "= 5", "= 6", 1),
-			"INSERT INTO ledger.leaf SELECT 5, entry_id, now() FROM ledger.entry WHERE idem_key = '\\x00'"}, 3, "entry 5"},
+			"INSERT INTO ledger.leaf SELECT 5, entry_id, now() FROM ledger.entry WHERE idem_key = '\\x00'"}, 3, "entry 6"},
 		{"a tile is changed", []string{"UPDATE ledger.tile SET hashes = set_byte(hashes, 170, get_byte(hashes, 170) # 1) WHERE level = 0"}, 0, ""},
-		{"the checkpoint is changed", []string{"UPDATE ledger.checkpoint SET note = replace(note, E'\\n', E'\\n1') WHERE size = (SELECT max(size) FROM ledger.checkpoint)"}, 2, "signed"},
+		{"the checkpoint is changed", []string{"UPDATE ledger.checkpoint SET note = replace(note, E'\\n' || size || E'\\n', E'\\n' || (size + 1) || E'\\n') WHERE size = (SELECT max(size) FROM ledger.checkpoint)"}, 2, "signed"},
 	}
 	for column, value := range map[string]string{
 		"entry_id": "", "recorded_at": "recorded_at + interval '1 microsecond'", "is_simulation": "NOT is_simulation",
@@ -205,9 +206,11 @@ func TestARewrittenOrRestoredLedgerIsNotSigned(t *testing.T) {
 	// Everything is rewritten with hashes that fit: one reason differs, and the
 	// whole log is sequenced anew.
 	for _, statement := range []string{
-		"ALTER TABLE ledger.entry DROP CONSTRAINT leaf_digest_is_sha256",
+		"ALTER TABLE ledger.entry DROP CONSTRAINT IF EXISTS leaf_digest_is_sha256",
 		"UPDATE ledger.entry SET leaf = convert_to(replace(convert_from(leaf, 'UTF8'), '\"reason\":\"seen\"', '\"reason\":\"said\"'), 'UTF8'), reason = replace(reason, 'seen', 'said')",
-		"UPDATE ledger.entry SET leaf_sha256 = sha256(leaf)",
+		// a forger's Postgres writes canonical JSON as well as ours
+		`UPDATE ledger.entry SET leaf_sha256 = sha256(leaf), content_sha256 = sha256(convert_to(regexp_replace(regexp_replace(
+			convert_from(leaf, 'UTF8'), '"id":"' || entry_id || '",', ''), '"time":"[^"]*",', ''), 'UTF8'))`,
 		"DELETE FROM ledger.leaf", "DELETE FROM ledger.tile", "DELETE FROM ledger.checkpoint",
 		"UPDATE ledger.tree SET size = 0, root = sha256(''), last_xid = '0', last_entry = '00000000-0000-0000-0000-000000000000'",
 	} {

@@ -107,9 +107,11 @@ CREATE TABLE finobs.channel (
     updated_at timestamptz NOT NULL
 );
 
--- Who repairs holds this row's lock, so that one worker does at a time.
+-- Whose turn it is to repair, so that one worker does at a time.
 CREATE TABLE finobs.reconciler (
     only_row       boolean PRIMARY KEY DEFAULT true CONSTRAINT reconciler_is_one_row CHECK (only_row),
+    holder         text NOT NULL DEFAULT '',
+    held_until     timestamptz NOT NULL DEFAULT '-infinity',
     people_seen_at timestamptz NOT NULL DEFAULT '-infinity' -- changes of the roster that open requests know of
 );
 INSERT INTO finobs.reconciler DEFAULT VALUES;

@@ -45,6 +45,7 @@ const (
 // are missing, and workflows with rows that were closed behind their back. What
 // it does is on record, and it may run in several workers: one does at a time.
 type reconciler struct {
+	holder  string // names this worker among the others
 	client  client.Client
 	store   *store.Writer
 	repairs *activities.Repairs
@@ -56,7 +57,7 @@ func (r *reconciler) run(ctx context.Context) {
 	every(ctx, reconcileInterval, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, reconcileTimeout)
 		defer cancel()
-		_, err := r.store.AsReconciler(ctx, r.pass)
+		_, err := r.store.AsReconciler(ctx, r.holder, r.pass)
 		if err != nil {
 			r.rowless = nil // while the database is away nobody can record a request
 		}

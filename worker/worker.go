@@ -15,6 +15,7 @@ import (
 	"finobs/internal/store"
 	"finobs/workflows"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
@@ -67,7 +68,7 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 	slog.InfoContext(ctx, "worker started", "task_queue", workflows.TaskQueue)
 	var background sync.WaitGroup
 	for _, loop := range []interface{ run(context.Context) }{
-		&reconciler{client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace}},
+		&reconciler{holder: uuid.NewString(), client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace}},
 		outbox{client: c, store: d.Store},
 	} {
 		background.Go(func() { loop.run(ctx) })

@@ -96,11 +96,11 @@ func (c Copy) Verify(older ledger.Tree, progress func(done, total int64)) (Repor
 	if err := r.all(); err != nil {
 		return r.report, err
 	}
-	if older.Size > 0 && r.root(older.Size) != older.Root {
-		return r.report, fmt.Errorf("%w: the first %d entries are not those of the older checkpoint", ErrFork, older.Size)
-	}
 	if got := r.root(tree.Size); got != tree.Root {
 		return r.report, fmt.Errorf("%w: the root over %d entries is %v, signed was %v; %s", ErrInclusion, tree.Size, got, tree.Root, c.blame(tree, r))
+	}
+	if older.Size > 0 && r.root(older.Size) != older.Root {
+		return r.report, fmt.Errorf("%w: the first %d entries are not those of the older checkpoint", ErrFork, older.Size)
 	}
 	return r.report, nil
 }

@@ -45,8 +45,9 @@ func New(base, token string) (*Client, error) {
 	return &Client{Base: strings.TrimSuffix(base, "/"), Token: token, http: http.Client{Timeout: requestTimeout}}, nil
 }
 
-// ErrMissing is wrapped when the log says that it has lost what was asked for.
-var ErrMissing = errors.New("the log has lost it")
+// ErrMissing is wrapped when the log does not have what was asked for, though its
+// checkpoint says that it is there.
+var ErrMissing = errors.New("the log does not have it")
 
 // Get reads one resource below the base.
 func (c *Client) Get(ctx context.Context, path string) ([]byte, error) {
@@ -75,7 +76,7 @@ func (c *Client) Get(ctx context.Context, path string) ([]byte, error) {
 	if json.Unmarshal(text, &problem) != nil || problem.Detail == "" {
 		problem.Detail = res.Status
 	}
-	if res.StatusCode == http.StatusGone {
+	if res.StatusCode == http.StatusGone || res.StatusCode == http.StatusNotFound {
 		return nil, fmt.Errorf("%w: %s", ErrMissing, problem.Detail)
 	}
 	return nil, fmt.Errorf("reading %s: the log answered %d: %s", path, res.StatusCode, problem.Detail)
@@ -91,7 +92,7 @@ func (c *Client) Fetch(ctx context.Context, dir string, progress func(done, tota
 	}
 	_, tree, err := ledger.PeekCheckpoint(checkpoint)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", audit.ErrSignature, err)
 	}
 	if err := write(dir, "checkpoint", checkpoint); err != nil {
 		return err

@@ -56,40 +56,43 @@ func (w *Writer) Now(ctx context.Context) (time.Time, error) {
 	return now.UTC(), nil
 }
 
-// AsReconciler runs fn while no other worker does. It reports false, and does not
+// turn is how long a reconciler has its turn, when it dies and does not give it
+// back. One that takes longer shares it: repairs meet under the rows' own locks.
+const turn = 15 * time.Second
+
+// AsReconciler runs fn while no other holder does. It reports false, and does not
 // run fn, when another one does. peopleChanged says that the roster or a
 // delegation changed since the last run whose fn succeeded.
-func (w *Writer) AsReconciler(ctx context.Context, fn func(ctx context.Context, peopleChanged bool) error) (bool, error) {
-	tx, err := w.db.BeginTxx(ctx, nil)
-	if err != nil {
-		return false, fmt.Errorf("beginning reconciliation: %w", classify(err))
+//
+// The turn is a lease and not a lock: a transaction that stays open would hold up
+// the sequencer, which waits for all that began before.
+func (w *Writer) AsReconciler(ctx context.Context, holder string, fn func(ctx context.Context, peopleChanged bool) error) (bool, error) {
+	var row struct {
+		Seen   sql.NullTime `db:"seen"`
+		Latest sql.NullTime `db:"latest"`
 	}
-	defer tx.Rollback() // after a commit it says so
-	var seen sql.NullTime
-	err = tx.GetContext(ctx, &seen, `SELECT nullif(people_seen_at, '-infinity') FROM finobs.reconciler WHERE only_row FOR UPDATE SKIP LOCKED`)
+	err := w.db.GetContext(ctx, &row, `UPDATE finobs.reconciler SET holder = $1, held_until = clock_timestamp() + make_interval(secs => $2)
+		WHERE holder = $1 OR held_until < clock_timestamp()
+		RETURNING nullif(people_seen_at, '-infinity') AS seen, greatest((SELECT max(updated_at) FROM finobs.person),
+			(SELECT max(greatest(created_at, revoked_at)) FROM finobs.delegation)) AS latest`, holder, turn.Seconds())
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("taking the reconciler's turn: %w", classify(err))
 	}
-	var latest sql.NullTime
-	err = tx.GetContext(ctx, &latest, `SELECT greatest((SELECT max(updated_at) FROM finobs.person),
-		(SELECT max(greatest(created_at, revoked_at)) FROM finobs.delegation))`)
+	changed := row.Latest.Valid && (!row.Seen.Valid || row.Latest.Time.After(row.Seen.Time))
+	runErr := fn(ctx, changed)
+	seen := row.Seen
+	if changed && runErr == nil {
+		seen = row.Latest
+	}
+	// A change that began earlier may be committed later: the last moments are
+	// looked at again.
+	_, err = w.db.ExecContext(context.WithoutCancel(ctx), `UPDATE finobs.reconciler SET held_until = clock_timestamp(),
+		people_seen_at = coalesce(least($2, clock_timestamp() - interval '2 seconds'), people_seen_at) WHERE holder = $1`, holder, seen)
 	if err != nil {
-		return true, fmt.Errorf("looking for changes of the roster: %w", classify(err))
+		err = fmt.Errorf("giving back the reconciler's turn: %w", classify(err))
 	}
-	changed := latest.Valid && (!seen.Valid || latest.Time.After(seen.Time))
-	if err := fn(ctx, changed); err != nil {
-		return true, err
-	}
-	if changed {
-		// A change that began earlier may be committed later: the last moments are
-		// looked at again.
-		_, err := tx.ExecContext(ctx, `UPDATE finobs.reconciler SET people_seen_at = least($1, clock_timestamp() - interval '2 seconds')`, latest.Time)
-		if err != nil {
-			return true, fmt.Errorf("ending reconciliation: %w", classify(err))
-		}
-	}
-	return true, classify(tx.Commit())
+	return true, errors.Join(runErr, err)
 }
