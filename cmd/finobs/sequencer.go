@@ -8,6 +8,7 @@ import (
 
 	"finobs/internal/config"
 	"finobs/internal/keys"
+	"finobs/internal/keys/vault"
 	"finobs/internal/sequencer"
 	"finobs/internal/store"
 	"finobs/internal/telemetry"
@@ -54,7 +55,7 @@ func runSequencer(ctx context.Context, c config.Sequencer) (err error) {
 		Store: db, Origin: c.LogOrigin, State: sequencer.StateFile{Path: c.LogState}, Holder: host + "/" + uuid.NewString(),
 	}
 	for _, ref := range c.LogKeys {
-		key, err := keys.Open(ctx, ref)
+		key, err := keys.Open(ctx, ref, vault.Transit{})
 		if err != nil {
 			return err
 		}
