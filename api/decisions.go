@@ -152,7 +152,7 @@ func (s *Server) mayDecide(ctx context.Context, r approval.Request, earlier []ap
 	if r.Status != approval.Pending { // the words of the tally are about the status
 		_, why = setting.Standing(policy, action, approval.Decision{Verdict: v, Reviewer: me, Fallback: r.Fallback()})
 	}
-	s.recordDenial(ctx, "POST /approval/:id/decision", "authorize", fmt.Sprintf("approval %d: %s", r.ID, why))
+	s.recordDenial(ctx, "authorize", fmt.Sprintf("approval %d: %s", r.ID, why))
 	return attest.Decision{}, fault.New(fault.Forbidden, "not-eligible", "%s", why)
 }
 
