@@ -66,6 +66,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer world.stop()
+	defer stopEngine()
 	if err := world.start(); err != nil {
 		return 1, err
 	}
@@ -207,6 +208,8 @@ func (r reply) str(name string) string {
 // people of the tests and their roles.
 var roles = map[string]string{
 	"alice": "analyst", "bob": "analyst", "carol": "compliance", "dave": "admin", "eve": "auditor", "victor": "viewer",
+	"ann": "analyst", "arno": "analyst", "axel": "analyst", "cora": "compliance", "cyril": "compliance", "cleo": "compliance",
+	"ada": "admin", "abel": "admin", "bea": "admin compliance", "tim": "trader",
 }
 
 // call makes a request as one of the people; "" sends no token.
@@ -227,7 +230,7 @@ func (s *stack) try(t testing.TB, who, method, path, body string, headers ...str
 		if role == "" {
 			role = "analyst"
 		}
-		token = s.token(t, who, role)
+		token = s.token(t, who, strings.Fields(role)...)
 	}
 	return send(t, token, method, "http://"+s.APIAddress+path, body, headers...)
 }
