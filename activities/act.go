@@ -15,6 +15,7 @@ import (
 // ActTx is what acts need of a transaction.
 type ActTx interface {
 	LadderTx
+	Recorded(ctx context.Context, step ledger.Step) (bool, error)
 	InsertComment(ctx context.Context, commentID string, approvalID int64, by approval.Person, text string) error
 	SetAssignee(ctx context.Context, id int64, to approval.Person) error
 	InsertDelegation(ctx context.Context, event string, d approval.Delegation) (int64, error)
@@ -85,8 +86,8 @@ func actOn(ctx context.Context, tx ActTx, in ActInput, c attest.Command) (ActDon
 	if err != nil {
 		return ActDone{}, err
 	}
-	done := ActDone{Status: m.Status}
-	if err := mayAct(ctx, tx, m, in, c); err != nil {
+	done := ActDone{Status: m.Status, Nudge: nudgedBy(in.Act.Verb, m)}
+	if again, err := mayAct(ctx, tx, m, in, c); again || err != nil {
 		return done, err
 	}
 	by := ledger.By(c.Principal)
@@ -96,7 +97,6 @@ func actOn(ctx context.Context, tx ActTx, in ActInput, c attest.Command) (ActDon
 	case approval.Assign:
 		err = tx.SetAssignee(ctx, m.ID, in.Act.To)
 	case approval.Escalate:
-		done.Nudge = m.WorkflowID
 		return done, escalate(ctx, tx, in, m, by)
 	case approval.Cancel, approval.Revoke:
 		reason := in.Act.Text
@@ -104,7 +104,7 @@ func actOn(ctx context.Context, tx ActTx, in ActInput, c attest.Command) (ActDon
 			reason = "by its requester"
 		}
 		err = closeBy(ctx, tx, in.FirstRun, &m, approval.Cancelled, reason, by)
-		done.Status, done.Nudge = m.Status, m.WorkflowID
+		done.Status = m.Status
 		return done, err
 	}
 	if err != nil {
@@ -117,17 +117,39 @@ func actOn(ctx context.Context, tx ActTx, in ActInput, c attest.Command) (ActDon
 	return done, appendAct(ctx, tx, in, c, m.Request, details)
 }
 
+// nudgedBy is the workflow that looks at the record again after an act; "" when
+// the act is nothing to it.
+func nudgedBy(verb approval.Verb, m matter) string {
+	switch verb {
+	case approval.Escalate, approval.Cancel, approval.Revoke, approval.Delegate:
+		return m.WorkflowID
+	default:
+		return ""
+	}
+}
+
 // mayAct applies the rules of the request. An act that was done before is no
-// concern of theirs: its entry answers.
-func mayAct(ctx context.Context, tx ActTx, m matter, in ActInput, c attest.Command) error {
+// concern of theirs: it reports that, and there is nothing left to do.
+func mayAct(ctx context.Context, tx ActTx, m matter, in ActInput, c attest.Command) (again bool, err error) {
+	if again, err = tx.Recorded(ctx, actStep(ctx, in)); again || err != nil {
+		return again, err
+	}
 	setting, err := m.setting(ctx, tx, c.Principal.Person)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if why := setting.MayAct(m.policy, m.action, m.Request, c.Principal, in.Act.Verb); why != "" {
-		return fault.New(fault.Conflict, "act-refused", "%s", why)
+		return false, fault.New(fault.Conflict, "act-refused", "%s", why)
 	}
-	return nil
+	return false, nil
+}
+
+// actStep names the entry of an act.
+func actStep(ctx context.Context, in ActInput) ledger.Step {
+	if in.Act.Verb == approval.Cancel || in.Act.Verb == approval.Revoke {
+		return closeStep(ctx, in.FirstRun, in.Act.ApprovalID)
+	}
+	return stepOf(ctx, in.FirstRun, "record-act", in.Act.ID)
 }
 
 // entryOf names an act in the record: the request is told of it under its own
@@ -142,7 +164,7 @@ func appendAct(ctx context.Context, tx ActTx, in ActInput, c attest.Command, r a
 	if r.ID == 0 {
 		subject = ledger.Subject{Kind: "delegation", ID: details["delegation_id"].(string)}
 	}
-	_, err := tx.Append(ctx, stepOf(ctx, in.FirstRun, "record-act", in.Act.ID), ledger.Entry{
+	_, err := tx.Append(ctx, actStep(ctx, in), ledger.Entry{
 		Type: entryOf[in.Act.Verb], Actor: ledger.By(c.Principal), Subject: subject, Action: string(in.Act.Verb), Outcome: "done",
 		Reason: in.Act.Text, Desk: r.Desk, RequestID: c.RequestID, TraceID: c.TraceID, Simulation: r.Simulation, Details: details,
 	})
@@ -159,7 +181,7 @@ func escalate(ctx context.Context, tx ActTx, in ActInput, m matter, by ledger.Ac
 	if !left {
 		return fault.New(fault.Conflict, "ladder-exhausted", "approval %d has been escalated to the last rung of its policy's ladder", m.ID)
 	}
-	return fireRung(ctx, tx, in.FirstRun, m, rung, by, in.Act.Text)
+	return fireRung(ctx, tx, actStep(ctx, in), m, rung, by, in.Act.Text)
 }
 
 // delegate hands on somebody's own right to decide, on one request or on all.
@@ -171,13 +193,14 @@ func delegate(ctx context.Context, tx ActTx, in ActInput, c attest.Command) (Act
 		if err != nil {
 			return ActDone{}, err
 		}
-		if err := mayAct(ctx, tx, m, in, c); err != nil {
+		// A delegation made before is found by the act's id, below.
+		if _, err := mayAct(ctx, tx, m, in, c); err != nil {
 			return ActDone{}, err
 		}
 		if in.Act.To.Same(m.Requester) || m.action.Editor != nil && in.Act.To.Same(*m.action.Editor) {
 			return ActDone{}, fault.New(fault.Conflict, "act-refused", "who asked for an action never decides on it, nor as a delegate")
 		}
-		r, nudge = m.Request, m.WorkflowID
+		r, nudge = m.Request, nudgedBy(in.Act.Verb, m)
 	}
 	if in.Act.To.Same(c.Principal.Person) {
 		return ActDone{}, fault.New(fault.Conflict, "act-refused", "nobody delegates to himself")
@@ -214,6 +237,9 @@ func revokeDelegation(ctx context.Context, tx ActTx, in ActInput, c attest.Comma
 
 // resend queues a notice again that did not arrive, or may not have.
 func resend(ctx context.Context, tx ActTx, in ActInput, c attest.Command) error {
+	if again, err := tx.Recorded(ctx, actStep(ctx, in)); again || err != nil {
+		return err
+	}
 	n, err := tx.LockNotice(ctx, in.Act.NotificationID)
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ type desk struct {
 	reader    *store.Reader
 	signer    attest.Signer
 	approvals *activities.Approvals
+	acts      *activities.Acts
 	exports   *activities.Exports
 	fails     *activities.Fails
 	incidents *activities.Incidents
@@ -88,6 +89,7 @@ func newDesk(t *testing.T) *desk {
 		}
 	})
 	d.approvals = &activities.Approvals{InTx: store.InTx[activities.ApprovalTx](d.writer), Verifier: verifier}
+	d.acts = &activities.Acts{InTx: store.InTx[activities.ActTx](d.writer), Verifier: verifier}
 	d.exports = &activities.Exports{
 		InTx: store.InTx[activities.ExportTx](d.writer), Verifier: verifier, Data: d.writer, Artefacts: artefacts,
 	}

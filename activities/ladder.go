@@ -85,7 +85,8 @@ func (a *Approvals) fireDue(ctx context.Context, tx ApprovalTx, firstRun string,
 		if m.CreatedAt.Add(rung.After).After(tx.Now()) {
 			break
 		}
-		if err := fireRung(ctx, tx, firstRun, *m, rung, ledger.Itself("worker"), ""); err != nil {
+		step := stepOf(ctx, firstRun, "fire-rung", strconv.FormatInt(m.ID, 10)+" "+rung.Name)
+		if err := fireRung(ctx, tx, step, *m, rung, ledger.Itself("worker"), ""); err != nil {
 			return err
 		}
 	}
@@ -94,7 +95,7 @@ func (a *Approvals) fireDue(ctx context.Context, tx ApprovalTx, firstRun string,
 
 // fireRung fires a rung unless it has fired: an entry, a higher level for an
 // escalation, and a notice to those whom the rung names.
-func fireRung(ctx context.Context, tx LadderTx, firstRun string, m matter, rung approval.Rung, by ledger.Actor, reason string) error {
+func fireRung(ctx context.Context, tx LadderTx, step ledger.Step, m matter, rung approval.Rung, by ledger.Actor, reason string) error {
 	first, err := tx.FireRung(ctx, m.ID, rung, by.Person)
 	if err != nil || !first {
 		return err
@@ -108,7 +109,7 @@ func fireRung(ctx context.Context, tx LadderTx, firstRun string, m matter, rung 
 	if rung.Kind == approval.Escalation {
 		kind, typ = approval.NoticeEscalation, "approval.escalated"
 	}
-	_, err = tx.Append(ctx, stepOf(ctx, firstRun, "fire-rung", strconv.FormatInt(m.ID, 10)+" "+rung.Name), ledger.Entry{
+	_, err = tx.Append(ctx, step, ledger.Entry{
 		Type: typ, Actor: by, Subject: approvalSubject(m.ID), Action: string(rung.Kind), Outcome: "fired", Reason: reason,
 		Desk: m.Desk, RequestID: m.RequestID, TraceID: m.TraceID, Simulation: m.Simulation,
 		Details: canonical.Object{"rung": rung.Name, "channel": rung.Channel, "to": namesOf(to), "action_digest": m.ActionDigest},
