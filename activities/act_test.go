@@ -27,7 +27,9 @@ func (d *desk) act(t *testing.T, who approval.Principal, a approval.Act) activit
 // A worker that dies after the commit has the act done again: it finds its own
 // entry and changes nothing.
 func TestAnActIsDoneOnce(t *testing.T) {
-	in := func(id int64, verb approval.Verb) approval.Act { return approval.Act{Verb: verb, ApprovalID: id, Text: "why"} }
+	in := func(id int64, verb approval.Verb) approval.Act {
+		return approval.Act{Verb: verb, ApprovalID: id, Text: "why"}
+	}
 	for name, tc := range map[string]struct {
 		who      approval.Principal
 		approved bool
