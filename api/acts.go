@@ -56,13 +56,13 @@ func (s *Server) comment(ctx context.Context, in *commentInput) (*actedOutput, e
 	return s.act(ctx, approval.Act{Verb: approval.Comment, ApprovalID: in.ID, Text: in.Body.Text})
 }
 
-// somebody names a person; without an issuer he is of the caller's.
-type somebody struct {
+// Somebody names a person; without an issuer he is of the caller's.
+type Somebody struct {
 	Issuer  string `json:"iss,omitempty" maxLength:"255" doc:"default: the caller's own issuer"`
 	Subject string `json:"sub" minLength:"1" maxLength:"255"`
 }
 
-func (p somebody) person(ctx context.Context) approval.Person {
+func (p Somebody) person(ctx context.Context) approval.Person {
 	if p.Issuer == "" {
 		p.Issuer = principal(ctx).Issuer
 	}
@@ -72,7 +72,7 @@ func (p somebody) person(ctx context.Context) approval.Person {
 type assignInput struct {
 	ID   int64 `path:"id" minimum:"1"`
 	Body struct {
-		To     *somebody `json:"to,omitempty" doc:"left out: to nobody"`
+		To     *Somebody `json:"to,omitempty" doc:"left out: to nobody"`
 		Reason string    `json:"reason,omitempty" maxLength:"4000"`
 	}
 }
@@ -94,7 +94,7 @@ func (s *Server) does(verb approval.Verb) func(context.Context, *reasonInput) (*
 
 // term is for how long somebody hands on his right to decide.
 type term struct {
-	To       somebody   `json:"to"`
+	To       Somebody   `json:"to"`
 	StartsAt *time.Time `json:"starts_at,omitempty" doc:"default: now"`
 	EndsAt   time.Time  `json:"ends_at"`
 	Reason   string     `json:"reason" minLength:"1" maxLength:"4000"`
@@ -243,7 +243,7 @@ type delegationPage struct {
 func (s *Server) listDelegations(ctx context.Context, in *listDelegationsInput) (*body[delegationPage], error) {
 	var of approval.Person
 	if in.Of != "" {
-		of = somebody{Subject: in.Of}.person(ctx)
+		of = Somebody{Subject: in.Of}.person(ctx)
 	}
 	list, err := s.Reader.AllDelegations(ctx, of, in.ApprovalID, in.page())
 	if err != nil {

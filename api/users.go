@@ -61,8 +61,8 @@ func (s *Server) listUsers(ctx context.Context, in *listUsersInput) (*body[userP
 	return &body[userPage]{out}, nil
 }
 
-// userFields are what is set of a user; what is left out of a change stays.
-type userFields struct {
+// UserFields are what is set of a user; what is left out of a change stays.
+type UserFields struct {
 	Kind   string   `json:"kind,omitempty" enum:"human,agent,system" doc:"default: human"`
 	Roles  []string `json:"roles,omitempty" enum:"admin,compliance,analyst,trader,auditor,viewer,service" maxItems:"7"`
 	Desk   *string  `json:"desk,omitempty" maxLength:"32"`
@@ -72,7 +72,7 @@ type userFields struct {
 	Renew  bool     `json:"renew,omitempty" doc:"ask again although the same change was decided before"`
 }
 
-func (f userFields) onto(m approval.Member) approval.Member {
+func (f UserFields) onto(m approval.Member) approval.Member {
 	if f.Kind != "" {
 		m.Kind = approval.ActorKind(f.Kind)
 	}
@@ -93,8 +93,8 @@ func (f userFields) onto(m approval.Member) approval.Member {
 
 type addUserInput struct {
 	Body struct {
-		somebody
-		userFields
+		Somebody
+		UserFields
 	}
 }
 
@@ -114,7 +114,7 @@ func (s *Server) addUser(ctx context.Context, in *addUserInput) (*changeOutput, 
 		}
 		return nil, fault.New(fault.Conflict, "user-exists", "%s is on the roster already; change him with PATCH /users/%s", person.Subject, person.Subject)
 	}
-	return s.change(ctx, m, in.Body.userFields)
+	return s.change(ctx, m, in.Body.UserFields)
 }
 
 func sameMember(a, b approval.Member) bool {
@@ -126,13 +126,14 @@ func sameMember(a, b approval.Member) bool {
 	return a.Kind == b.Kind && a.Desk == b.Desk && a.Email == b.Email && a.Active == b.Active && slices.Equal(roles(a), roles(b))
 }
 
-type userInput struct {
+// UserInput names somebody on the roster.
+type UserInput struct {
 	Subject string `path:"sub" maxLength:"255"`
 	Issuer  string `query:"iss" maxLength:"255" doc:"default: the caller's own issuer"`
 }
 
-func (in userInput) member(ctx context.Context, s *Server) (approval.Member, error) {
-	person := somebody{in.Issuer, in.Subject}.person(ctx)
+func (in UserInput) member(ctx context.Context, s *Server) (approval.Member, error) {
+	person := Somebody{in.Issuer, in.Subject}.person(ctx)
 	m, on, err := s.Reader.Member(ctx, person)
 	if err == nil && !on {
 		err = fault.New(fault.NotFound, "no-such-user", "%s of issuer %s is not on the roster", person.Subject, person.Issuer)
@@ -140,7 +141,7 @@ func (in userInput) member(ctx context.Context, s *Server) (approval.Member, err
 	return m, err
 }
 
-func (s *Server) getUser(ctx context.Context, in *userInput) (*body[userView], error) {
+func (s *Server) getUser(ctx context.Context, in *UserInput) (*body[userView], error) {
 	m, err := in.member(ctx, s)
 	if err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func (s *Server) getUser(ctx context.Context, in *userInput) (*body[userView], e
 	return &body[userView]{viewUser(m)}, nil
 }
 
-func (s *Server) userHistory(ctx context.Context, in *userInput) (*body[historyView], error) {
+func (s *Server) userHistory(ctx context.Context, in *UserInput) (*body[historyView], error) {
 	m, err := in.member(ctx, s)
 	if err != nil {
 		return nil, err
@@ -158,8 +159,8 @@ func (s *Server) userHistory(ctx context.Context, in *userInput) (*body[historyV
 }
 
 type changeUserInput struct {
-	userInput
-	Body userFields
+	UserInput
+	Body UserFields
 }
 
 // changeUser asks to change somebody's roles, desk, address, or whether he is
@@ -190,7 +191,7 @@ type changeOutput struct {
 	Body   changeView
 }
 
-func (s *Server) change(ctx context.Context, m approval.Member, f userFields) (*changeOutput, error) {
+func (s *Server) change(ctx context.Context, m approval.Member, f UserFields) (*changeOutput, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
