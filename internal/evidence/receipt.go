@@ -72,7 +72,8 @@ func decided(v *attest.Verifier, r approval.Request, decisions []approval.Record
 		if err != nil {
 			return nil, broken(err, "decision %s does not hold", d.ID)
 		}
-		first, repeats := seen[d.CountedAs]
+		first, there := seen[d.CountedAs]
+		repeats := there && first.Outcome == approval.Counted && first.Reviewer.Same(d.Reviewer.Person)
 		_, twice := seen[d.ID]
 		switch {
 		case twice:
@@ -81,7 +82,7 @@ func decided(v *attest.Verifier, r approval.Request, decisions []approval.Record
 			return nil, broken(nil, "decision %s is recorded differently from what was signed", d.ID)
 		case !said.Deadline.Equal(r.ExpiresAt):
 			return nil, broken(nil, "decision %s was made under another deadline", d.ID)
-		case d.Outcome == approval.Repeated && !(repeats && first.Outcome == approval.Counted && first.Reviewer.Same(d.Reviewer.Person)):
+		case d.Outcome == approval.Repeated && !repeats:
 			return nil, broken(nil, "decision %s is said to repeat one that is not there", d.ID)
 		case d.Outcome != approval.Repeated && d.CountedAs != "":
 			return nil, broken(nil, "decision %s repeats none and names one", d.ID)
