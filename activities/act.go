@@ -106,6 +106,7 @@ func actOn(ctx context.Context, tx ActTx, in ActInput, c attest.Command) (ActDon
 		err = closeBy(ctx, tx, in.FirstRun, &m, approval.Cancelled, reason, by)
 		done.Status = m.Status
 		return done, err
+	default: // the others are not about one request, or done elsewhere
 	}
 	if err != nil {
 		return done, err
