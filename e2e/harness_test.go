@@ -360,20 +360,3 @@ func (e exportCase) sealedOnce(t *testing.T) {
 	}
 	e.audit(t, exportID, got.Body)
 }
-
-// audit has finaudit verify the export from files alone.
-func (e exportCase) audit(t *testing.T, exportID string, content []byte) {
-	t.Helper()
-	dir := t.TempDir()
-	record := want(t, e.s.call(t, "eve", "GET", "/exports/"+exportID+"/record", ""), http.StatusOK)
-	for name, text := range map[string][]byte{"record.json": record.Body, "artefact": content} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	out, err := exec.Command(filepath.Join(bin, "finaudit"), "export", "--record", filepath.Join(dir, "record.json"),
-		"--artefact", filepath.Join(dir, "artefact"), "--key", e.s.Path("keys", "decision.pub")).CombinedOutput()
-	if err != nil {
-		t.Errorf("finaudit: %v\n%s", err, out)
-	}
-}
