@@ -104,7 +104,10 @@ func doneBefore(ctx context.Context, tx ActTx, in ActInput, delegationID int64) 
 		return out, nil
 	}
 	r, err := tx.LockRequest(ctx, in.Act.ApprovalID)
-	out.Status, out.Nudge = r.Status, r.WorkflowID
+	out.Status = r.Status
+	if in.Act.Verb != approval.Comment && in.Act.Verb != approval.Assign {
+		out.Nudge = r.WorkflowID // whoever died may not have come to it
+	}
 	return out, err
 }
 

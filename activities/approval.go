@@ -273,8 +273,12 @@ func closeSuperseded(ctx context.Context, tx ApprovalTx, firstRun string, newer 
 }
 
 func appendClosed(ctx context.Context, tx Recorder, firstRun string, r approval.Request, reason string, by ledger.Actor) error {
-	_, err := tx.Append(ctx, stepOf(ctx, firstRun, "close-request", strconv.FormatInt(r.ID, 10)), closedEntry(r, reason, by))
+	_, err := tx.Append(ctx, closeStep(ctx, firstRun, r.ID), closedEntry(r, reason, by))
 	return err
+}
+
+func closeStep(ctx context.Context, firstRun string, id int64) ledger.Step {
+	return stepOf(ctx, firstRun, "close-request", strconv.FormatInt(id, 10))
 }
 
 // closedEntry says that a request was closed by no decision of its approvers.

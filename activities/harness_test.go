@@ -56,6 +56,7 @@ type desk struct {
 	reader    *store.Reader
 	signer    attest.Signer
 	approvals *activities.Approvals
+	acts      *activities.Acts
 	exports   *activities.Exports
 	fails     *activities.Fails
 	incidents *activities.Incidents
@@ -88,6 +89,7 @@ func newDesk(t *testing.T) *desk {
 		}
 	})
 	d.approvals = &activities.Approvals{InTx: store.InTx[activities.ApprovalTx](d.writer), Verifier: verifier}
+	d.acts = &activities.Acts{InTx: store.InTx[activities.ActTx](d.writer), Verifier: verifier}
 	d.exports = &activities.Exports{
 		InTx: store.InTx[activities.ExportTx](d.writer), Verifier: verifier, Data: d.writer, Artefacts: artefacts,
 	}
@@ -155,12 +157,18 @@ func (d *desk) prepare(t *testing.T, format string, policy []byte) request {
 		t.Fatal(err)
 	}
 	r.in = activities.OpenRequestInput{FirstRun: firstRun, ApprovalID: id, Action: string(canonical), Policy: string(frozen), Reason: "month end"}
-	payload, err := evidence.RequestDigest(id, r.digest, policyDigest, r.in.Reason, r.in.Links)
+	r.in.Command = d.command(t, human("alice", "analyst"), r.payload(t))
+	return r
+}
+
+// payload is what the API's command for the request is bound to.
+func (r request) payload(t *testing.T) string {
+	t.Helper()
+	payload, err := evidence.RequestDigest(r.in.ApprovalID, r.digest, r.action.PolicyDigest, r.in.Reason, r.in.Links)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.in.Command = d.command(t, human("alice", "analyst"), payload)
-	return r
+	return payload
 }
 
 func (d *desk) command(t *testing.T, p approval.Principal, payload string) string {

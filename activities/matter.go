@@ -19,7 +19,7 @@ type JudgeTx interface {
 	CloseRequest(ctx context.Context, id int64, to approval.Status, reason string, useBy *time.Time) error
 	Roster(ctx context.Context) (approval.Roster, error)
 	Members(ctx context.Context, people []approval.Person) (approval.Roster, error)
-	Delegations(ctx context.Context, approvalID int64, people []approval.Person) ([]approval.Delegation, error)
+	Delegations(ctx context.Context, people []approval.Person) ([]approval.Delegation, error)
 	TargetVersions(ctx context.Context, targets []approval.Target) (map[approval.Target]string, error)
 	InsertNotice(ctx context.Context, n approval.Notice) error
 }
@@ -89,7 +89,7 @@ func (m matter) setting(ctx context.Context, tx JudgeTx, others ...approval.Pers
 	if s.Roster, err = tx.Members(ctx, people); err != nil {
 		return s, err
 	}
-	s.Delegations, err = tx.Delegations(ctx, m.ID, people)
+	s.Delegations, err = tx.Delegations(ctx, people)
 	return s, err
 }
 
@@ -104,7 +104,7 @@ func (m matter) everybody(ctx context.Context, tx JudgeTx) (approval.Setting, er
 	for _, member := range s.Roster {
 		people = append(people, member.Person)
 	}
-	s.Delegations, err = tx.Delegations(ctx, m.ID, append(people, m.Requester))
+	s.Delegations, err = tx.Delegations(ctx, append(people, m.Requester))
 	return s, err
 }
 

@@ -213,7 +213,7 @@ func (s *Server) mayAct(ctx context.Context, a approval.Act) error {
 	}
 	setting.ApprovalID = r.ID
 	if why := setting.MayAct(policy, action, r, principal(ctx), a.Verb); why != "" {
-		s.recordDenial(ctx, "POST /approval/:id/"+string(a.Verb), "authorize", fmt.Sprintf("approval %d: %s", r.ID, why))
+		s.recordDenial(ctx, "authorize", fmt.Sprintf("approval %d: %s", r.ID, why))
 		return fault.New(fault.Conflict, "act-refused", "%s", why)
 	}
 	return nil

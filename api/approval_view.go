@@ -31,8 +31,8 @@ func optionalPerson(p approval.Person) *personView {
 	return &v
 }
 
-// approvalView is a request for approval in answers.
-type approvalView struct {
+// ApprovalView is a request for approval in answers.
+type ApprovalView struct {
 	ID              int64             `json:"approval_request_id"`
 	Kind            string            `json:"kind"`
 	Action          json.RawMessage   `json:"action" doc:"exactly what is approved, in canonical JSON"`
@@ -67,7 +67,7 @@ type approvalView struct {
 
 // approvalDetail is a request with what only its own page shows.
 type approvalDetail struct {
-	approvalView
+	ApprovalView
 	Summary       string        `json:"summary" doc:"what approvers are shown; each decision binds its digest"`
 	SummarySHA256 string        `json:"summary_sha256"`
 	Explanation   []string      `json:"explanation" doc:"in words: what counted, what is missing, who could give it"`
@@ -120,13 +120,13 @@ func counted(decisions []approval.Recorded) []approval.Decision {
 
 // viewApproval shows a request to the caller; what he may do with it is computed
 // by the code that will judge it.
-func viewApproval(ctx context.Context, setting approval.Setting, r approval.Request, decisions []approval.Recorded) (approvalView, error) {
+func viewApproval(ctx context.Context, setting approval.Setting, r approval.Request, decisions []approval.Recorded) (ApprovalView, error) {
 	policy, action, err := governing(r)
 	if err != nil {
-		return approvalView{}, err
+		return ApprovalView{}, err
 	}
 	setting.ApprovalID = r.ID
-	v := approvalView{
+	v := ApprovalView{
 		ID: r.ID, Kind: r.Kind, Action: r.Action, ActionDigest: r.ActionDigest, RiskTier: action.RiskTier,
 		PolicyID: r.PolicyID, PolicyDigest: r.PolicyDigest,
 		Requester: viewPerson(r.Requester), Desk: r.Desk, IsSimulation: r.Simulation, Reason: r.Reason,
@@ -189,7 +189,7 @@ func (s *Server) viewDetail(ctx context.Context, r approval.Request) (approvalDe
 		return approvalDetail{}, err
 	}
 	sum := sha256.Sum256([]byte(r.Summary))
-	v := approvalDetail{approvalView: view, Summary: r.Summary, SummarySHA256: hex.EncodeToString(sum[:]), Comments: []commentView{}}
+	v := approvalDetail{ApprovalView: view, Summary: r.Summary, SummarySHA256: hex.EncodeToString(sum[:]), Comments: []commentView{}}
 	policy, action, err := governing(r)
 	if err != nil {
 		return v, err

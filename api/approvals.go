@@ -45,7 +45,7 @@ type listApprovalsInput struct {
 }
 
 type approvalPage struct {
-	Items      []approvalView `json:"items"`
+	Items      []ApprovalView `json:"items"`
 	NextBefore int64          `json:"next_before" doc:"cursor of the next page; 0 on the last one"`
 	NextAfter  string         `json:"next_deadline,omitempty" doc:"for sort=deadline, the other half of the cursor"`
 }
@@ -87,7 +87,7 @@ func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*bo
 	for _, d := range decisions {
 		byApproval[d.ApprovalID] = append(byApproval[d.ApprovalID], d)
 	}
-	out := approvalPage{Items: []approvalView{}}
+	out := approvalPage{Items: []ApprovalView{}}
 	for _, r := range list {
 		v, err := viewApproval(ctx, setting, r, byApproval[r.ID])
 		if err != nil {

@@ -23,6 +23,7 @@ type contextKey int
 const (
 	principalKey contextKey = iota
 	requestIDKey
+	routeKey
 )
 
 // principal is who asks. Routes that are not Public have one.
@@ -34,6 +35,13 @@ func principal(ctx context.Context) approval.Principal {
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey).(string)
 	return id
+}
+
+// routeOf is the method and path of the route that was called, as the permission
+// table names it.
+func routeOf(ctx context.Context) string {
+	route, _ := ctx.Value(routeKey).(string)
+	return route
 }
 
 func traceID(ctx context.Context) string {
@@ -73,6 +81,7 @@ func (s *Server) guard(c *gin.Context) {
 		return // nothing is mounted here; noRoute or noMethod answers
 	}
 	route := c.Request.Method + " " + c.FullPath()
+	c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), routeKey, route))
 	wanted, listed := s.permissions[route]
 	switch {
 	case !listed:
@@ -131,13 +140,13 @@ func noMethod(c *gin.Context) {
 
 // deny refuses a request and records that.
 func (s *Server) deny(c *gin.Context, action string, why *fault.Error) {
-	s.recordDenial(c.Request.Context(), c.Request.Method+" "+c.FullPath(), action, why.Message)
+	s.recordDenial(c.Request.Context(), action, why.Message)
 	abort(c, why)
 }
 
-func (s *Server) recordDenial(ctx context.Context, route, action, reason string) {
+func (s *Server) recordDenial(ctx context.Context, action, reason string) {
 	s.denials.record(ctx, denial{
-		Action: action, Reason: reason, Route: route, Actor: principal(ctx), RequestID: requestID(ctx), TraceID: traceID(ctx),
+		Action: action, Reason: reason, Route: routeOf(ctx), Actor: principal(ctx), RequestID: requestID(ctx), TraceID: traceID(ctx),
 	})
 }
 

@@ -93,7 +93,7 @@ func (s *Server) decideOn(ctx context.Context, r approval.Request, verdict appro
 	}
 	failpoint.Hit("api.before-signal")
 	if err := s.signal(ctx, r, token); err != nil {
-		return nil, err
+		return s.overtaken(ctx, r, verdict, err)
 	}
 	failpoint.Hit("api.after-signal")
 	return s.awaitDecision(ctx, r, said.ID, verdict)
@@ -152,7 +152,7 @@ func (s *Server) mayDecide(ctx context.Context, r approval.Request, earlier []ap
 	if r.Status != approval.Pending { // the words of the tally are about the status
 		_, why = setting.Standing(policy, action, approval.Decision{Verdict: v, Reviewer: me, Fallback: r.Fallback()})
 	}
-	s.recordDenial(ctx, "POST /approval/:id/decision", "authorize", fmt.Sprintf("approval %d: %s", r.ID, why))
+	s.recordDenial(ctx, "authorize", fmt.Sprintf("approval %d: %s", r.ID, why))
 	return attest.Decision{}, fault.New(fault.Forbidden, "not-eligible", "%s", why)
 }
 
@@ -191,6 +191,29 @@ func (s *Server) signal(ctx context.Context, r approval.Request, token string) e
 		return fault.Wrap(err, fault.Conflict, "workflow-not-running", "the workflow of approval %d has ended; ask for the action again, with renew", r.ID)
 	}
 	return temporalFault(err)
+}
+
+// overtaken answers a decision that could not be delivered because the workflow
+// ended a moment ago: with what the record says by now.
+func (s *Server) overtaken(ctx context.Context, r approval.Request, v approval.Verdict, why error) (*decidedOutput, error) {
+	if fault.CodeOf(why) != "workflow-not-running" {
+		return nil, why
+	}
+	now, err := s.Reader.Approval(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	decisions, err := s.Reader.Decisions(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if out, err := s.decidedBefore(ctx, now, decisions, v); out != nil || err != nil {
+		return out, err
+	}
+	if now.Status != approval.Pending {
+		return nil, fault.New(fault.Conflict, "approval-not-pending", "approval %d is %s already", now.ID, now.Status)
+	}
+	return nil, why
 }
 
 // awaitDecision waits until the decision is recorded, but not long: it is safe

@@ -118,7 +118,7 @@ func (s *Server) checkArtefact(ctx context.Context, x export.Export) error {
 		if err == nil {
 			what = "not what was sealed"
 		}
-		s.recordDenial(ctx, "GET /exports/:id/content", "read_artefact", fmt.Sprintf("the artefact of export %d is %s", x.ID, what))
+		s.recordDenial(ctx, "read_artefact", fmt.Sprintf("the artefact of export %d is %s", x.ID, what))
 		return fault.New(fault.Gone, "artefact-damaged", "the artefact of export %d is %s; ask for a new export", x.ID, what)
 	default:
 		return fmt.Errorf("reading artefact: %w", err)
@@ -210,7 +210,7 @@ func (s *Server) exportContent(ctx context.Context, in *idInput) (*huma.StreamRe
 	}
 	me := principal(ctx)
 	if !me.Same(x.Requester) && !permits(me, ExportReadAll) {
-		s.recordDenial(ctx, "GET /exports/:id/content", "authorize", fmt.Sprintf("export %d belongs to somebody else", x.ID))
+		s.recordDenial(ctx, "authorize", fmt.Sprintf("export %d belongs to somebody else", x.ID))
 		return nil, fault.New(fault.Forbidden, "not-permitted", "the export was made for somebody else; permission %s is needed", ExportReadAll)
 	}
 	if x.Seal == nil {

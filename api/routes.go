@@ -131,8 +131,12 @@ func (r route) operation() huma.Operation {
 	id := strings.ToLower(r.method) + "-" + strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(r.path), "-")
 	op := huma.Operation{
 		OperationID: id, Method: r.method, Path: r.path, Summary: r.summary, Tags: []string{tag},
-		Description:                  "Permission: `" + string(r.permission) + "`",
-		MaxBodyBytes:                 maxBody,
+		Description:  "Permission: `" + string(r.permission) + "`",
+		MaxBodyBytes: maxBody,
+		// The body was read within the server's own limit, by strictJSON. A deadline
+		// that passes while the handler works would end this request's context and
+		// that of all later ones on its connection.
+		BodyReadTimeout:              -1,
 		RejectUnknownQueryParameters: true,
 	}
 	if r.permission != Public {

@@ -126,12 +126,13 @@ func sameMember(a, b approval.Member) bool {
 	return a.Kind == b.Kind && a.Desk == b.Desk && a.Email == b.Email && a.Active == b.Active && slices.Equal(roles(a), roles(b))
 }
 
-type UserRef struct {
+// UserInput names somebody on the roster.
+type UserInput struct {
 	Subject string `path:"sub" maxLength:"255"`
 	Issuer  string `query:"iss" maxLength:"255" doc:"default: the caller's own issuer"`
 }
 
-func (in UserRef) member(ctx context.Context, s *Server) (approval.Member, error) {
+func (in UserInput) member(ctx context.Context, s *Server) (approval.Member, error) {
 	person := Somebody{in.Issuer, in.Subject}.person(ctx)
 	m, on, err := s.Reader.Member(ctx, person)
 	if err == nil && !on {
@@ -140,7 +141,7 @@ func (in UserRef) member(ctx context.Context, s *Server) (approval.Member, error
 	return m, err
 }
 
-func (s *Server) getUser(ctx context.Context, in *UserRef) (*body[userView], error) {
+func (s *Server) getUser(ctx context.Context, in *UserInput) (*body[userView], error) {
 	m, err := in.member(ctx, s)
 	if err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func (s *Server) getUser(ctx context.Context, in *UserRef) (*body[userView], err
 	return &body[userView]{viewUser(m)}, nil
 }
 
-func (s *Server) userHistory(ctx context.Context, in *UserRef) (*body[historyView], error) {
+func (s *Server) userHistory(ctx context.Context, in *UserInput) (*body[historyView], error) {
 	m, err := in.member(ctx, s)
 	if err != nil {
 		return nil, err
@@ -158,7 +159,7 @@ func (s *Server) userHistory(ctx context.Context, in *UserRef) (*body[historyVie
 }
 
 type changeUserInput struct {
-	UserRef
+	UserInput
 	Body UserFields
 }
 

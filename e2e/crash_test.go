@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -117,4 +118,31 @@ func TestImportAndDetectionSurviveTheWorker(t *testing.T) {
 	if _, err := os.Stat(world.Path("spool")); err != nil {
 		t.Error(err)
 	}
+}
+
+// sealedOnce waits for the artefact and proves that there is exactly one, by
+// everything that is on record.
+func (e exportCase) sealedOnce(t *testing.T) {
+	t.Helper()
+	var got reply
+	eventually(t, "export of approval "+e.id+" is sealed", func() bool {
+		got = e.s.call(t, "alice", "GET", e.path, "")
+		return got.Status == http.StatusOK
+	})
+	exportID := got.Header.Get("X-Export-Id")
+	for query, wanted := range map[string]int{
+		"SELECT count(*) FROM finobs.export WHERE approval_id = $1::bigint":                                                                             1,
+		"SELECT count(*) FROM finobs.approval_request WHERE approval_id = $1::bigint AND status = 'consumed'":                                           1,
+		"SELECT count(*) FROM ledger.entry WHERE type = 'effect.intended' AND convert_from(leaf, 'UTF8')::jsonb #>> '{details,approval_id}' = $1::text": 1,
+		"SELECT count(*) FROM ledger.entry WHERE type = 'effect.done' AND convert_from(leaf, 'UTF8')::jsonb #>> '{details,approval_id}' = $1::text":     1,
+	} {
+		if n := count(t, e.s, query, e.id); n != wanted {
+			t.Errorf("%s gives %d, want %d", query, n, wanted)
+		}
+	}
+	files, err := filepath.Glob(e.s.Path("artefacts", "*incidents-"+exportID+"-*"))
+	if err != nil || len(files) != 1 {
+		t.Errorf("export %s has files %v, %v", exportID, files, err)
+	}
+	e.audit(t, exportID, got.Body)
 }

@@ -86,8 +86,8 @@ func (l *logStack) signed(t *testing.T) {
 	})
 }
 
-// finaudit runs the verifier and returns its exit code and what it said.
-func finaudit(t *testing.T, args ...string) (int, string) {
+// runFinaudit runs the verifier and returns its exit code and what it said.
+func runFinaudit(t *testing.T, args ...string) (int, string) {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(bin, "finaudit"), args...)
 	out, err := cmd.CombinedOutput()
@@ -100,7 +100,7 @@ func finaudit(t *testing.T, args ...string) (int, string) {
 // verify has finaudit verify the live log against the older checkpoint.
 func (l *logStack) verify(t *testing.T) (int, string) {
 	t.Helper()
-	return finaudit(t, "verify", "http://"+l.APIAddress, "--keys", l.trust, "--older", l.older, "--token", l.token(t, "eve", "auditor"))
+	return runFinaudit(t, "verify", "http://"+l.APIAddress, "--keys", l.trust, "--older", l.older, "--token", l.token(t, "eve", "auditor"))
 }
 
 // attack is what a superuser does to the database, and what finaudit must say.
@@ -249,7 +249,7 @@ func TestProofsOfOneEntryAndOfGrowth(t *testing.T) {
 	keep(t, at("proof"), l.get(t, "/audit/7/proof"))
 	keep(t, at("other"), l.get(t, "/audit/8/leaf"))
 	for name, code := range map[string]int{"leaf": 0, "other": 3} {
-		if got, said := finaudit(t, "proof", "--leaf", at(name), "--proof", at("proof"), "--keys", l.trust); got != code {
+		if got, said := runFinaudit(t, "proof", "--leaf", at(name), "--proof", at("proof"), "--keys", l.trust); got != code {
 			t.Errorf("proof of %s: exit code %d, want %d: %s", name, got, code, said)
 		}
 	}
@@ -259,15 +259,15 @@ func TestProofsOfOneEntryAndOfGrowth(t *testing.T) {
 	}
 	size := strings.Split(string(older), "\n")[1]
 	keep(t, at("growth"), l.get(t, "/log/consistency?from="+size))
-	if got, said := finaudit(t, "consistency", "--older", l.older, "--proof", at("growth"), "--keys", l.trust); got != 0 {
+	if got, said := runFinaudit(t, "consistency", "--older", l.older, "--proof", at("growth"), "--keys", l.trust); got != 0 {
 		t.Errorf("growth: exit code %d: %s", got, said)
 	}
-	if got, said := finaudit(t, "consistency", "--older", at("proof"), "--proof", at("growth"), "--keys", l.trust); got != 2 {
+	if got, said := runFinaudit(t, "consistency", "--older", at("proof"), "--proof", at("growth"), "--keys", l.trust); got != 2 {
 		t.Errorf("an older checkpoint that is none: exit code %d, want 2: %s", got, said)
 	}
 	for range 2 {
 		l.history(t, 100)
-		if got, said := finaudit(t, "monitor", "http://"+l.APIAddress, "--keys", l.trust, "--state", at("seen"), "--token", l.token(t, "eve", "auditor")); got != 0 {
+		if got, said := runFinaudit(t, "monitor", "http://"+l.APIAddress, "--keys", l.trust, "--state", at("seen"), "--token", l.token(t, "eve", "auditor")); got != 0 {
 			t.Errorf("monitor: exit code %d: %s", got, said)
 		}
 	}

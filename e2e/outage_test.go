@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestWorkersStoppedDecisionIsAcceptedAndAppliedLater(t *testing.T) {
@@ -93,4 +94,36 @@ func TestTerminatedWorkflowIsRenewed(t *testing.T) {
 	}
 	want(t, e.decide(t, "bob", "approve"), http.StatusOK)
 	e.sealedOnce(t)
+}
+
+// A call that waits long for the record is answered, and so is the next one on its
+// connection.
+func TestALongAnswerSparesItsConnection(t *testing.T) {
+	s := engineStack(t)
+	e := s.asks(t, "alice", "test.plain")
+	restart := func(wait string) {
+		if err := s.api.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.startAPI("FINOBS_ANSWER_WAIT=" + wait); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restart("7s")
+	defer restart("20s")
+	if err := s.worker.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	answer := want(t, e.decide(t, "bob", "approve"), http.StatusAccepted)
+	if took := time.Since(began); took < 6*time.Second || answer.str("recorded") != "false" {
+		t.Errorf("answered after %s: %s", took, answer.Body)
+	}
+	for range 5 {
+		want(t, s.call(t, "alice", "GET", "/approval/"+e.id, ""), http.StatusOK)
+	}
+	if err := s.startWorker(""); err != nil {
+		t.Fatal(err)
+	}
+	e.untilStatus(t, "approved")
 }

@@ -4,6 +4,8 @@
 package evidence
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strconv"
 
@@ -61,12 +63,24 @@ func Request(v *attest.Verifier, r approval.Request) (approval.Action, *approval
 		return a, nil, broken(nil, "the command was given for another request")
 	case c.WorkflowID != r.WorkflowID:
 		return a, nil, broken(nil, "the command was given for workflow %s", c.WorkflowID)
-	case c.Principal.Person != author(a) || r.Requester != a.Requester:
+	case !c.Principal.Same(author(a)) || r.Requester != a.Requester:
 		return a, nil, broken(nil, "the command was given by %s, the action was written by %s", c.Principal.Subject, author(a).Subject)
 	case r.Kind != a.Kind || r.Desk != a.Desk || r.Simulation != (a.Mode == approval.Simulation):
 		return a, nil, broken(nil, "the request's kind, desk or mode is not the action's")
+	case !attached(a, r.Attachment):
+		return a, nil, broken(nil, "the attachment is not the one that the action names")
 	}
 	return a, p, nil
+}
+
+// attached reports whether content is what goes with an action: the policy file
+// whose digest it names, and nothing with any other action.
+func attached(a approval.Action, content string) bool {
+	if a.Kind != approval.KindPolicyActivate {
+		return content == ""
+	}
+	sum := sha256.Sum256([]byte(content))
+	return a.Parameters["sha256"] == hex.EncodeToString(sum[:])
 }
 
 // author is who wrote an action: its last editor, or else the requester.

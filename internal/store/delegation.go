@@ -34,14 +34,14 @@ func (r delegationRow) domain() (approval.Delegation, error) {
 	return d, nil
 }
 
-// Delegations reads those that are in force now, hold for the request, and are
-// from or to one of the given people.
-func (t *Tx) Delegations(ctx context.Context, approvalID int64, people []approval.Person) ([]approval.Delegation, error) {
+// Delegations reads those that are in force now and are from or to one of the
+// given people, for whatever requests: one for another request does not let its
+// delegate decide here, and still makes him one party with the delegator.
+func (t *Tx) Delegations(ctx context.Context, people []approval.Person) ([]approval.Delegation, error) {
 	var rows []delegationRow
 	err := t.list(ctx, &rows, `SELECT `+delegationColumns+` FROM finobs.delegation
-		WHERE ends_at > $1 AND starts_at <= $1 AND revoked_at IS NULL AND (approval_id IS NULL OR approval_id = $2)
-			AND (from_key = ANY ($3) OR to_key = ANY ($3))
-		ORDER BY delegation_id`, t.now, approvalID, keysOf(people))
+		WHERE ends_at > $1 AND starts_at <= $1 AND revoked_at IS NULL AND (from_key = ANY ($2) OR to_key = ANY ($2))
+		ORDER BY delegation_id`, t.now, keysOf(people))
 	if err != nil {
 		return nil, fmt.Errorf("reading delegations: %w", err)
 	}
