@@ -102,7 +102,7 @@ func (s *source) verify(ctx context.Context, out io.Writer, where, olderPath str
 		if err != nil {
 			return fmt.Errorf("making a folder for the log: %w", err)
 		}
-		defer os.RemoveAll(temporary)
+		defer os.RemoveAll(temporary) //nolint:errcheck // what is left behind is a folder of temporary files
 		if err := s.fetch(ctx, where, temporary); err != nil {
 			return err
 		}
@@ -193,7 +193,7 @@ func verifyProof(out io.Writer, c audit.Copy, leafPath, proofPath string) error 
 	for _, h := range p.Hashes {
 		record = append(record, h)
 	}
-	if err := tlog.CheckRecord(record, tree.Size, tree.Root, int64(p.Index), ledger.LeafHash(leaf)); err != nil { //nolint:gosec // CheckRecord refuses what is out of bounds
+	if err := tlog.CheckRecord(record, tree.Size, tree.Root, int64(p.Index), ledger.LeafHash(leaf)); err != nil {
 		return fmt.Errorf("%w: entry %d: %w", audit.ErrInclusion, p.Index, err)
 	}
 	fmt.Fprintf(out, "ok  entry %d is in the log of %d entries that a trusted key has signed\n", p.Index, tree.Size)
