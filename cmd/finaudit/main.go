@@ -27,7 +27,7 @@ func main() {
 		Use: "finaudit", Short: "Verify offline what finobs recorded",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(exportCommand(), receiptCommand())
+	root.AddCommand(exportCommand(), receiptCommand(), siemCheckCommand())
 	err := root.Execute()
 	if err == nil {
 		return
