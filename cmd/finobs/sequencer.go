@@ -69,6 +69,13 @@ func runSequencer(ctx context.Context, c config.Sequencer) (err error) {
 		}
 		s.Signers, s.Verifiers = append(s.Signers, signer), append(s.Verifiers, verifier)
 	}
+	sinks, err := loadSinks(c.Sinks)
+	if err != nil {
+		return err
+	}
+	if sinks != nil {
+		s.WhileLeading = func(ctx context.Context) { feed(ctx, db, sinks) }
+	}
 	s.Run(ctx)
 	return nil
 }

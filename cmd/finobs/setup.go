@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -12,7 +13,7 @@ import (
 func setupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "setup",
-		Short: "Install or build what a development stack and the tests need: Postgres, the Temporal CLI and Mailpit",
+		Short: "Install or build what a development stack and the tests need: Postgres, the Temporal CLI, Mailpit and rsyslog",
 		Args:  cobra.NoArgs,
 	}
 	state := stateFlag(cmd)
@@ -30,6 +31,15 @@ func setupCommand() *cobra.Command {
 		mailpit, err := devstack.EnsureMailpit(cmd.Context(), bin, out)
 		if err != nil {
 			return err
+		}
+		rsyslog, err := devstack.EnsureRsyslog(cmd.Context(), out)
+		switch {
+		case errors.Is(err, devstack.ErrNoRsyslog):
+			fmt.Fprintf(out, "skipped: %v\n", err)
+		case err != nil:
+			return err
+		default:
+			fmt.Fprintf(out, "rsyslog in %s, with TLS by %s\n", rsyslog.Bin, rsyslog.Driver)
 		}
 		fmt.Fprintf(out, "Postgres in %s, Temporal CLI %s, Mailpit %s\n", postgres, temporal, mailpit)
 		return nil

@@ -71,10 +71,15 @@ type Sequencer struct {
 	State     StateFile     // the last statement that this host signed
 	Holder    string        // names this process among the sequencers
 
+	// WhileLeading runs while this is the writer; its context ends with that. It
+	// may be nil.
+	WhileLeading func(ctx context.Context)
+
 	// Fault lets tests fail between two steps; nil in earnest.
 	Fault func(step string) error
 
 	led      bool
+	endLead  context.CancelFunc
 	beatAt   time.Time
 	signedAt time.Time
 	refused  string
@@ -144,15 +149,19 @@ func (s *Sequencer) lead(ctx context.Context) error {
 	}
 	was := s.led
 	led, err := s.Store.Lead(ctx, s.Holder, lease)
-	if err != nil {
-		s.led = false
+	s.led, s.beatAt = led && err == nil, time.Now()
+	if was && !s.led {
+		s.endLead()
+	}
+	if err != nil || !led || was {
 		return err
 	}
-	s.led, s.beatAt = led, time.Now()
-	if !led || was {
-		return nil
-	}
 	slog.InfoContext(ctx, "this sequencer writes now", "holder", s.Holder)
+	leading, end := context.WithCancel(ctx)
+	s.endLead = end
+	if s.WhileLeading != nil {
+		go s.WhileLeading(leading)
+	}
 	return s.report(ctx)
 }
 

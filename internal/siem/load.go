@@ -1,0 +1,158 @@
+package siem
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxSecret is the size limit of a token file and of a key file, in bytes.
+const maxSecret = 16 << 10
+
+// Sinks are the sinks of one file. A nil *Sinks has none.
+type Sinks struct {
+	list []sink
+}
+
+// sink delivers leaves until its context ends.
+type sink interface {
+	name() string
+	lossy() bool
+	run(l *lane)
+}
+
+// sinkFile is the YAML form of Sinks.
+type sinkFile struct {
+	Version int         `yaml:"version"`
+	Sinks   []sinkEntry `yaml:"sinks"`
+}
+
+type sinkEntry struct {
+	Name   string       `yaml:"name"`
+	Syslog *syslogEntry `yaml:"syslog"`
+	HTTPS  *httpsEntry  `yaml:"https"`
+}
+
+var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
+
+// Load reads a sink file and the certificates, keys and tokens that it names,
+// whose paths are relative to dir. It refuses unknown fields; errors name the sink
+// and the field. Files are read once: after a change, load again.
+func Load(r io.Reader, dir string) (*Sinks, error) {
+	dec := yaml.NewDecoder(r)
+	dec.KnownFields(true)
+	var file sinkFile
+	if err := dec.Decode(&file); errors.Is(err, io.EOF) {
+		return nil, errors.New("sink file is empty; want version: 1 and sinks")
+	} else if err != nil {
+		return nil, fmt.Errorf("reading sink file: %w", err)
+	}
+	if err := dec.Decode(new(sinkFile)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("sink file has more than one document; put all sinks into the first")
+	}
+	if file.Version != 1 {
+		return nil, fmt.Errorf("sink file has version %d; this program reads version 1", file.Version)
+	}
+	out := &Sinks{}
+	for i, entry := range file.Sinks {
+		if !nameForm.MatchString(entry.Name) {
+			return nil, fmt.Errorf("sink %d: name %q: want a small letter, then up to 31 small letters, digits, _ or -", i+1, entry.Name)
+		}
+		if slices.Contains(out.Names(), entry.Name) {
+			return nil, fmt.Errorf("sink %d: the name %q is taken", i+1, entry.Name)
+		}
+		opened, err := entry.open(dir)
+		if err != nil {
+			return nil, fmt.Errorf("sink %q: %w", entry.Name, err)
+		}
+		out.list = append(out.list, opened)
+	}
+	return out, nil
+}
+
+// Names returns the names of all sinks, sorted.
+func (s *Sinks) Names() []string {
+	if s == nil {
+		return nil
+	}
+	names := make([]string, 0, len(s.list))
+	for _, one := range s.list {
+		names = append(names, one.name())
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (e *sinkEntry) open(dir string) (sink, error) {
+	switch {
+	case e.Syslog != nil && e.HTTPS != nil:
+		return nil, errors.New("it has syslog and https; make two sinks of it")
+	case e.Syslog != nil:
+		return e.Syslog.open(e.Name, dir)
+	case e.HTTPS != nil:
+		return e.HTTPS.open(e.Name, dir)
+	}
+	return nil, errors.New("it has neither syslog nor https")
+}
+
+// readSecret reads a file that nobody else may read, without the end of its last
+// line.
+func readSecret(dir, path string) ([]byte, error) {
+	path = within(dir, path)
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s has mode %04o; others must not read it: chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
+	if err != nil {
+		return nil, err
+	}
+	secret := []byte(strings.TrimRight(string(text), "\r\n"))
+	if len(secret) == 0 || len(text) > maxSecret {
+		return nil, fmt.Errorf("%s is empty or larger than %d bytes", path, maxSecret)
+	}
+	return secret, nil
+}
+
+// readRoots reads certificates to trust in place of the system's; nil for none.
+func readRoots(dir, path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	path = within(dir, path)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM", path)
+	}
+	return roots, nil
+}
+
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
