@@ -28,11 +28,8 @@ func main() {
 		Use: "finaudit", Short: "Verify offline what finobs recorded",
 		SilenceUsage: true, SilenceErrors: true,
 	}
-<<<<<<< HEAD
-	root.AddCommand(exportCommand(), receiptCommand(), fetchCommand(), verifyCommand(), proofCommand(), consistencyCommand(), monitorCommand())
-=======
-	root.AddCommand(exportCommand(), receiptCommand(), siemCheckCommand())
->>>>>>> siem
+	root.AddCommand(exportCommand(), receiptCommand(), fetchCommand(), verifyCommand(), proofCommand(), consistencyCommand(), monitorCommand(),
+		siemCheckCommand())
 	err := root.Execute()
 	if err == nil {
 		return
