@@ -13,7 +13,7 @@ import (
 func setupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "setup",
-		Short: "Install or build what a development stack and the tests need: Postgres, the Temporal CLI, Mailpit and rsyslog",
+		Short: "Install or build what a development stack and the tests need: Postgres, the Temporal CLI, Mailpit, Tessera's fsck and rsyslog",
 		Args:  cobra.NoArgs,
 	}
 	state := stateFlag(cmd)
@@ -32,6 +32,10 @@ func setupCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		fsck, err := devstack.EnsureFsck(cmd.Context(), bin, out)
+		if err != nil {
+			return err
+		}
 		rsyslog, err := devstack.EnsureRsyslog(cmd.Context(), out)
 		switch {
 		case errors.Is(err, devstack.ErrNoRsyslog):
@@ -41,7 +45,7 @@ func setupCommand() *cobra.Command {
 		default:
 			fmt.Fprintf(out, "rsyslog in %s, with TLS by %s\n", rsyslog.Bin, rsyslog.Driver)
 		}
-		fmt.Fprintf(out, "Postgres in %s, Temporal CLI %s, Mailpit %s\n", postgres, temporal, mailpit)
+		fmt.Fprintf(out, "Postgres in %s, Temporal CLI %s, Mailpit %s, fsck %s\n", postgres, temporal, mailpit, fsck)
 		return nil
 	}
 	return cmd

@@ -154,24 +154,57 @@ func tail(s string) string {
 // PATH nor in binDir, it is built into binDir, which takes some minutes the first
 // time.
 func EnsureTemporal(ctx context.Context, binDir string, progress io.Writer) (string, error) {
-	if path, err := exec.LookPath("temporal"); err == nil && runs(ctx, path) {
+	return tool{
+		name: "temporal", module: "github.com/temporalio/cli/cmd/temporal@" + TemporalVersion, takes: "about 5 minutes",
+		elsewhere: "install it from https://temporal.io/setup, or set TEMPORAL_ADDRESS to a cluster that runs", runs: runs,
+	}.ensure(ctx, binDir, progress)
+}
+
+// fsckVersion is the release of Tessera whose fsck is built when there is none.
+const fsckVersion = "v1.0.4"
+
+// EnsureFsck returns the path of Tessera's fsck, which checks logs in the format
+// of C2SP tlog-tiles: a second opinion on ours.
+func EnsureFsck(ctx context.Context, binDir string, progress io.Writer) (string, error) {
+	return tool{
+		name: "fsck", module: "github.com/transparency-dev/tessera/cmd/fsck@" + fsckVersion, takes: "about 1 minute",
+		elsewhere: "install it with go install",
+		// It has no flag that does nothing, and /usr/sbin has another fsck.
+		runs: func(ctx context.Context, path string) bool {
+			out, err := exec.CommandContext(ctx, path, "--help").CombinedOutput()
+			return strings.Contains(string(out), "tlog-tiles") || err == nil && strings.Contains(string(out), "storage_url")
+		},
+	}.ensure(ctx, binDir, progress)
+}
+
+// tool is a program that is built where it is missing.
+type tool struct {
+	name      string
+	module    string // path and version, as go install takes them
+	takes     string // how long building takes the first time, on 2 cores
+	elsewhere string // what to do where there is no Go
+	runs      func(ctx context.Context, path string) bool
+}
+
+func (t tool) ensure(ctx context.Context, binDir string, progress io.Writer) (string, error) {
+	if path, err := exec.LookPath(t.name); err == nil && t.runs(ctx, path) {
 		return path, nil
 	}
 	binDir, err := filepath.Abs(binDir)
 	if err != nil {
-		return "", fmt.Errorf("building the Temporal CLI: %w", err)
+		return "", fmt.Errorf("building %s: %w", t.name, err)
 	}
-	path := filepath.Join(binDir, "temporal")
-	if runs(ctx, path) {
+	path := filepath.Join(binDir, t.name)
+	if t.runs(ctx, path) {
 		return path, nil
 	}
 	if !onPath("go") {
-		return "", errors.New("the Temporal CLI is missing and there is no Go to build it with; install it from https://temporal.io/setup, or set TEMPORAL_ADDRESS to a cluster that runs")
+		return "", fmt.Errorf("%s is missing and there is no Go to build it with; %s", t.name, t.elsewhere)
 	}
-	fmt.Fprintf(progress, "building the Temporal CLI %s into %s, once (about 5 minutes on 2 cores)\n", TemporalVersion, binDir)
+	fmt.Fprintf(progress, "building %s into %s, once (%s on 2 cores)\n", t.module, binDir, t.takes)
 	env := []string{"GOBIN=" + binDir, "GOFLAGS=-mod=mod", "GOOS=" + runtime.GOOS, "GOARCH=" + runtime.GOARCH}
-	if err := show(ctx, progress, env, "go", "install", "github.com/temporalio/cli/cmd/temporal@"+TemporalVersion); err != nil {
-		return "", fmt.Errorf("building the Temporal CLI: %w", err)
+	if err := show(ctx, progress, env, "go", "install", t.module); err != nil {
+		return "", fmt.Errorf("building %s: %w", t.name, err)
 	}
 	return path, nil
 }

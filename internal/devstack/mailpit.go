@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,26 +23,10 @@ const MailpitVersion = "v1.27.11"
 // and shows what it got. Where it is neither on PATH nor in binDir, it is built
 // into binDir, which takes a minute or two the first time.
 func EnsureMailpit(ctx context.Context, binDir string, progress io.Writer) (string, error) {
-	if path, err := exec.LookPath("mailpit"); err == nil && mailpitRuns(ctx, path) {
-		return path, nil
-	}
-	binDir, err := filepath.Abs(binDir)
-	if err != nil {
-		return "", fmt.Errorf("building Mailpit: %w", err)
-	}
-	path := filepath.Join(binDir, "mailpit")
-	if mailpitRuns(ctx, path) {
-		return path, nil
-	}
-	if !onPath("go") {
-		return "", errors.New("Mailpit is missing and there is no Go to build it with; install it from https://mailpit.axllent.org/docs/install/ and put it on PATH")
-	}
-	fmt.Fprintf(progress, "building Mailpit %s into %s, once (about 1 minute on 2 cores)\n", MailpitVersion, binDir)
-	env := []string{"GOBIN=" + binDir, "GOFLAGS=-mod=mod", "GOOS=" + runtime.GOOS, "GOARCH=" + runtime.GOARCH}
-	if err := show(ctx, progress, env, "go", "install", "github.com/axllent/mailpit@"+MailpitVersion); err != nil {
-		return "", fmt.Errorf("building Mailpit: %w", err)
-	}
-	return path, nil
+	return tool{
+		name: "mailpit", module: "github.com/axllent/mailpit@" + MailpitVersion, takes: "about 1 minute",
+		elsewhere: "install it from https://mailpit.axllent.org/docs/install/ and put it on PATH", runs: mailpitRuns,
+	}.ensure(ctx, binDir, progress)
 }
 
 func mailpitRuns(ctx context.Context, path string) bool {
