@@ -12,6 +12,7 @@ import (
 
 	"finobs/internal/approval"
 	"finobs/internal/notify"
+	"finobs/internal/siem"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -42,7 +43,7 @@ func TestCommandsOfTheReadme(t *testing.T) {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "API=http://"+world.APIAddress)
 	for name, role := range roles {
-		cmd.Env = append(cmd.Env, name+"="+world.token(t, name, role))
+		cmd.Env = append(cmd.Env, name+"="+world.token(t, name, strings.Fields(role)...))
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -100,7 +101,7 @@ func TestTheExamplesOfTheDocsLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	secrets := t.TempDir()
-	for _, name := range []string{"smtp.password", "ops.secret"} {
+	for _, name := range []string{"smtp.password", "ops.secret", "splunk.token"} {
 		if err := os.WriteFile(filepath.Join(secrets, name), []byte("sixteen characters and more"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -109,6 +110,7 @@ func TestTheExamplesOfTheDocsLoad(t *testing.T) {
 		"policies": func(r io.Reader) error { _, err := approval.LoadPolicies(r); return err },
 		"people":   func(r io.Reader) error { _, err := approval.LoadRoster(r); return err },
 		"channels": func(r io.Reader) error { _, err := notify.Load(r, secrets); return err },
+		"sinks":    func(r io.Reader) error { _, err := siem.Load(r, secrets); return err },
 	}
 	for _, example := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1) {
 		for name, read := range load {

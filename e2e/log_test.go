@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"finobs/internal/devstack"
 )
@@ -305,7 +307,9 @@ func TestTheFsckOfTesseraAgrees(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key")
 	keep(t, key, l.get(t, "/log/keys"))
 	check := func() (string, error) {
-		out, err := exec.Command(program, "--storage_url", "http://"+l.APIAddress+"/log/", "--public_key", key, "--ui=false",
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second) // it may hang on what it does not like
+		defer cancel()
+		out, err := exec.CommandContext(ctx, program, "--N", "4", "--storage_url", "http://"+l.APIAddress+"/log/", "--public_key", key, "--ui=false",
 			"--bearer_token", l.token(t, "eve", "auditor")).CombinedOutput()
 		return string(out), err
 	}

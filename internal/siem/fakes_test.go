@@ -27,7 +27,7 @@ var nasty = []string{
 func sealed(t testing.TB, index int64, e ledger.Entry) Event {
 	t.Helper()
 	at := sealedAt.Add(time.Duration(index) * time.Millisecond)
-	s, err := e.Seal(fmt.Sprintf("018f0000-0000-7000-8000-%012d", index), at)
+	s, err := e.Seal(fmt.Sprintf("018f0000-0000-7000-8000-%012d", index), at, [32]byte{})
 	if err != nil {
 		t.Fatal(err)
 	}
