@@ -102,7 +102,7 @@ func TestTheExamplesOfTheDocsLoad(t *testing.T) {
 	}
 	secrets := t.TempDir()
 	for _, name := range []string{"smtp.password", "ops.secret", "splunk.token"} {
-		if err := os.WriteFile(filepath.Join(secrets, name), []byte("sixteen characters and more"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(secrets, name), []byte("sixteen-characters-and-more"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -41,6 +41,8 @@ func (d *demo) steps() []storyStep {
 		{"an auditor verifies it offline", "a stranger needs only files and a public key", d.audit},
 		{"somebody changes one character of the file", "tampering is found", d.tamper},
 		{"read the ledger", "every step, and every refusal, is on record", d.readLedger},
+		{"an auditor keeps a checkpoint and verifies the whole log", "signature, entries, growth and columns, with a key and files alone", d.verifyLog},
+		{"the database's superuser changes one word of an entry", "edits are found, whoever makes them, and the entry is named", d.rewriteEntry},
 	}
 }
 

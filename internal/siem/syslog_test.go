@@ -282,7 +282,7 @@ func FuzzMessage(f *testing.F) {
 		e := entry("x")
 		e.Actor.Subject, e.Subject.ID, e.Desk, e.Reason, e.Workflow.ID, e.Action = a, b, c, d, a+b, c+d
 		s := func() (ev Event, ok bool) {
-			got, err := e.Seal("018f0000-0000-7000-8000-000000000005", sealedAt)
+			got, err := e.Seal("018f0000-0000-7000-8000-000000000005", sealedAt, [32]byte{})
 			return Event{Index: 5, Leaf: got.Leaf, SHA256: got.LeafSHA256, TreeSize: 6}, err == nil
 		}
 		ev, ok := s()
