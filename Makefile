@@ -40,6 +40,14 @@ fuzz: ## fuzz the reader of fails files for a minute
 scale: setup ## compare 10,000 waiting requests with 100
 	FINOBS_SCALE=1 go test -count=1 -v -timeout 20m -run TestTenThousandPending ./e2e
 
+.PHONY: bench-log
+bench-log: setup ## measure the log: appends with the sequencer, verification of 1,000,000 entries
+	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run 'TestAppendThroughput|TestAMillion' ./internal/sequencer ./internal/audit
+
+.PHONY: chaos
+chaos: setup ## 1,000 crashes of the sequencer between commit, sign and publish
+	FINOBS_SEEDS=1000 go test -count=1 -timeout 30m -run TestNoCrashForks ./internal/sequencer
+
 .PHONY: histories
 histories: setup ## save histories of real executions for the replay test
 	FINOBS_SAVE_HISTORIES=$(CURDIR)/workflows/testdata/histories go test -count=1 -run TestSaveHistories ./e2e

@@ -51,6 +51,10 @@ func (d *demo) verifyLog(ctx context.Context) (string, error) {
 	return strings.ReplaceAll(said, "\n", "; "), nil
 }
 
+// renameDecider makes a decision somebody else's.
+const renameDecider = `UPDATE ledger.entry SET actor_sub = $3
+	WHERE type = 'approval.decided' AND subject_kind = 'approval' AND subject_id = $1 AND actor_sub = $2`
+
 // rewriteEntry is what a superuser of the database can do: he takes the triggers
 // off and changes one word. It is put right again afterwards.
 func (d *demo) rewriteEntry(ctx context.Context) (said string, err error) {
@@ -62,15 +66,15 @@ func (d *demo) rewriteEntry(ctx context.Context) (said string, err error) {
 		return "", fmt.Errorf("opening the database as superuser: %w", err)
 	}
 	defer db.Close()
-	entry := fmt.Sprintf("type = 'approval.decided' AND subject_kind = 'approval' AND subject_id = '%s'", d.approvalID)
 	defer func() {
-		_, undoErr := db.ExecContext(context.WithoutCancel(ctx), `UPDATE ledger.entry SET actor_sub = 'bob' WHERE actor_sub = 'mallory' AND `+entry+`;
-			ALTER TABLE ledger.entry ENABLE ALWAYS TRIGGER entry_is_append_only`)
-		err = errors.Join(err, undoErr)
+		undo := context.WithoutCancel(ctx)
+		_, backErr := db.ExecContext(undo, renameDecider, d.approvalID, "mallory", "bob")
+		_, onErr := db.ExecContext(undo, "ALTER TABLE ledger.entry ENABLE ALWAYS TRIGGER entry_is_append_only")
+		err = errors.Join(err, backErr, onErr)
 	}()
-	_, err = db.ExecContext(ctx, `ALTER TABLE ledger.entry DISABLE TRIGGER entry_is_append_only;
-		UPDATE ledger.entry SET actor_sub = 'mallory' WHERE actor_sub = 'bob' AND `+entry)
-	if err != nil {
+	_, offErr := db.ExecContext(ctx, "ALTER TABLE ledger.entry DISABLE TRIGGER entry_is_append_only")
+	_, renameErr := db.ExecContext(ctx, renameDecider, d.approvalID, "bob", "mallory")
+	if err := errors.Join(offErr, renameErr); err != nil {
 		return "", fmt.Errorf("changing an entry as superuser: %w", err)
 	}
 	const columnsDiffer = 5

@@ -96,7 +96,9 @@ func (c Copy) compare(n, width int64, leaves [][]byte) (int64, error) {
 			return int64(i), fmt.Errorf("%w: entry %d has no columns", ErrProjection, index)
 		}
 		var row Columns
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+		dec := json.NewDecoder(bytes.NewReader(lines.Bytes()))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&row); err != nil {
 			return int64(i), fmt.Errorf("%w: the columns of entry %d cannot be read: %w", ErrProjection, index, err)
 		}
 		if what := Differs(index, row, leaf); what != "" {
