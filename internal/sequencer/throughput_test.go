@@ -58,6 +58,7 @@ func hammer(t *testing.T, url, table string, connections int) float64 {
 				t.Error(err)
 				return
 			}
+			defer stmt.Close()
 			for ctx.Err() == nil {
 				id := uuid.Must(uuid.NewV7())
 				own := slices.Concat(leaf, id[:])
