@@ -14,7 +14,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build finobs and finaudit into bin/
-	go build -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -o bin/ ./cmd/...
 
 .PHONY: setup
 setup: ## install or build Postgres and Temporal where they are missing

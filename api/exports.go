@@ -213,6 +213,7 @@ func (s *Server) exportContent(ctx context.Context, in *idInput) (*huma.StreamRe
 		s.recordDenial(ctx, "authorize", fmt.Sprintf("export %d belongs to somebody else", x.ID))
 		return nil, fault.New(fault.Forbidden, "not-permitted", "the export was made for somebody else; permission %s is needed", ExportReadAll)
 	}
+	s.recordRead(ctx, "GET /exports/:id/content", fmt.Sprintf("export %d was read", x.ID))
 	if x.Seal == nil {
 		return nil, fault.New(fault.Conflict, "export-not-sealed", "export %d is not complete yet; try again", x.ID)
 	}

@@ -57,6 +57,7 @@ func (s *Server) history(ctx context.Context, subject string, id int64) ([]entry
 }
 
 func (s *Server) historyOf(ctx context.Context, subject, id string) ([]entryView, error) {
+	s.recordRead(ctx, "GET /"+subject+"/:id/history", "the history of one was read")
 	list, err := s.Reader.History(ctx, subject, id)
 	out := make([]entryView, 0, len(list))
 	for _, e := range list {

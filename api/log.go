@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"time"
 
 	"finobs/internal/fault"
 	"finobs/internal/ledger"
@@ -250,4 +251,41 @@ func (s *Server) consistency(ctx context.Context, in *consistencyInput) (*body[c
 		v.Proof = append(v.Proof, base64.StdEncoding.EncodeToString(h[:]))
 	}
 	return &body[consistencyView]{v}, nil
+}
+
+type logStatusView struct {
+	Holder     string     `json:"holder" doc:"the sequencer that writes"`
+	BeatAt     *time.Time `json:"beat_at" doc:"its last sign of life"`
+	Refused    string     `json:"refused" doc:"why it does not sign; empty while it does"`
+	Size       int64      `json:"size" doc:"entries that have their places"`
+	SignedSize int64      `json:"signed_size" doc:"entries that the newest checkpoint covers"`
+	Sinks      []sinkView `json:"sinks"`
+}
+
+type sinkView struct {
+	Name      string          `json:"name"`
+	Acked     int64           `json:"acked" doc:"first index that it has not acknowledged"`
+	Behind    int64           `json:"behind" doc:"entries that it has not acknowledged"`
+	UpdatedAt time.Time       `json:"updated_at"`
+	Status    json.RawMessage `json:"status" doc:"as the feeder last said: sent, connected, lossy, last_error, last_success"`
+}
+
+// logStatus says how the sequencer and the sinks are doing.
+func (s *Server) logStatus(ctx context.Context, _ *nothing) (*body[logStatusView], error) {
+	state, err := s.Reader.Sequencer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sinks, err := s.Reader.Sinks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := logStatusView{Holder: state.Holder, BeatAt: state.BeatAt, Refused: state.Refused, Size: state.Size, Sinks: []sinkView{}}
+	if state.SignedSize != nil {
+		v.SignedSize = *state.SignedSize
+	}
+	for _, sink := range sinks {
+		v.Sinks = append(v.Sinks, sinkView{sink.Name, sink.Acked, max(0, state.Size-sink.Acked), sink.UpdatedAt.UTC(), sink.Status})
+	}
+	return &body[logStatusView]{v}, nil
 }

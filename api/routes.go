@@ -80,6 +80,7 @@ func (s *Server) routes() []route {
 		on(http.MethodGet, "/audit/{index}/leaf", AuditRead, "An entry exactly as it is hashed", s.leaf),
 		on(http.MethodGet, "/audit/{index}/proof", AuditRead, "Proof that an entry is in the log (C2SP tlog-proof)", s.leafProof),
 		on(http.MethodGet, "/log/consistency", AuditRead, "Proof that the log only grew", s.consistency),
+		on(http.MethodGet, "/log/status", MetricsRead, "How the sequencer and the SIEM sinks are doing", s.logStatus),
 		raw(http.MethodGet, "/log/checkpoint", Public, "The newest signed statement of the log (C2SP tlog-checkpoint)", s.checkpoint),
 		raw(http.MethodGet, "/log/keys", Public, "The keys that the log is signed with", s.logKeys),
 		raw(http.MethodGet, "/log/tile/*path", AuditRead, "Tiles and entry bundles (C2SP tlog-tiles)", s.tile),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"finobs/internal/config"
 	"finobs/internal/identity"
 	"finobs/internal/keys"
+	"finobs/internal/keys/vault"
 	"finobs/internal/store"
 	"finobs/internal/telemetry"
 
@@ -68,18 +68,14 @@ func runAPI(ctx context.Context, c config.API) (err error) {
 
 func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err error) {
 	d.AnswerWait, d.DevInsecure = c.AnswerWait, c.DevInsecure
-	key, err := keys.Load(c.DecisionKey)
+	key, err := keys.Open(ctx, c.DecisionKey, vault.Transit{})
 	if err != nil {
 		return d, opened, err
 	}
 	d.Signer = attest.Signer{Key: key}
-	var trusted []ed25519.PublicKey
-	for _, path := range c.IdentityKeys {
-		public, err := keys.LoadPublic(path)
-		if err != nil {
-			return d, opened, err
-		}
-		trusted = append(trusted, public)
+	trusted, err := loadPublic(c.IdentityKeys)
+	if err != nil {
+		return d, opened, err
 	}
 	d.Identity = identity.NewVerifier(trusted...)
 	if d.Artefacts, err = blobdir.Open(c.ArtefactDir); err != nil {

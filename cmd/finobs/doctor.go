@@ -13,7 +13,6 @@ import (
 	"finobs/internal/config"
 	"finobs/internal/devstack"
 	"finobs/internal/doctor"
-	"finobs/internal/keys"
 	"finobs/internal/store"
 
 	"github.com/spf13/cobra"
@@ -77,7 +76,7 @@ const reachTimeout = 10 * time.Second
 func examine(ctx context.Context, c config.Doctor, histories int, settle time.Duration) (checks []doctor.Check, err error) {
 	var opened closers
 	defer func() { err = errors.Join(err, opened.close()) }()
-	public, err := keys.LoadPublic(c.DecisionPublic)
+	trusted, err := loadPublic(c.DecisionPublic)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +96,7 @@ func examine(ctx context.Context, c config.Doctor, histories int, settle time.Du
 		return nil, fmt.Errorf("reaching Temporal at %s: %w", c.Address, err)
 	}
 	return doctor.Doctor{
-		Records: reader, Temporal: gatedWorkflows{t, c.Namespace}, Verifier: attest.NewVerifier(public), Settle: settle, Histories: histories,
+		Records: reader, Temporal: gatedWorkflows{t, c.Namespace}, Verifier: attest.NewVerifier(trusted...), Settle: settle, Histories: histories,
 	}.Run(ctx)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"os"
@@ -48,11 +49,11 @@ func workerCommand() *cobra.Command {
 func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error) {
 	var opened closers
 	defer func() { err = errors.Join(err, opened.close()) }()
-	public, err := keys.LoadPublic(c.DecisionPublic)
+	trusted, err := loadPublic(c.DecisionPublic)
 	if err != nil {
 		return err
 	}
-	d := worker.Deps{Verifier: attest.NewVerifier(public), RecordOnly: recordOnly, Namespace: c.Namespace}
+	d := worker.Deps{Verifier: attest.NewVerifier(trusted...), RecordOnly: recordOnly, Namespace: c.Namespace}
 	if err := loadDesk(c, &d); err != nil {
 		return err
 	}
@@ -74,6 +75,18 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 	}
 	opened = append(opened, func() error { t.Close(); return nil })
 	return worker.Run(ctx, t, d)
+}
+
+func loadPublic(paths []string) ([]ed25519.PublicKey, error) {
+	var out []ed25519.PublicKey
+	for _, path := range paths {
+		public, err := keys.LoadPublic(path)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, public)
+	}
+	return out, nil
 }
 
 // loadDesk reads the files that say who may do what and how people are told.

@@ -26,7 +26,7 @@ type API struct {
 	Temporal
 	Listen       string        `env:"FINOBS_LISTEN" envDefault:"127.0.0.1:8080"`
 	DatabaseURL  string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
-	DecisionKey  string        `env:"FINOBS_DECISION_KEY,required"`     // path of the private key that signs decisions
+	DecisionKey  string        `env:"FINOBS_DECISION_KEY,required"`     // the key that signs decisions, see keys.Open
 	IdentityKeys []string      `env:"FINOBS_IDENTITY_KEYS,required"`    // paths of public keys that sign bearer tokens
 	ArtefactDir  string        `env:"FINOBS_ARTEFACT_DIR,required"`     // where the worker puts exports
 	SpoolDir     string        `env:"FINOBS_SPOOL_DIR,required"`        // where received files wait for the worker
@@ -37,14 +37,14 @@ type API struct {
 // Worker are the settings of finobs worker.
 type Worker struct {
 	Temporal
-	DatabaseURL    string `env:"FINOBS_WORKER_DATABASE_URL,required"` // as role finobs_worker
-	DecisionPublic string `env:"FINOBS_DECISION_PUBLIC_KEY,required"` // path of the public half of the API's key
-	ArtefactDir    string `env:"FINOBS_ARTEFACT_DIR,required"`
-	SpoolDir       string `env:"FINOBS_SPOOL_DIR,required"`
-	Policies       string `env:"FINOBS_POLICIES"`   // path of the policy file that a new database starts with; empty: the shipped one
-	Roster         string `env:"FINOBS_ROSTER"`     // path of the roster that a new database starts with; empty: nobody
-	Channels       string `env:"FINOBS_CHANNELS"`   // path of the channel file; empty: nobody is told anything
-	PublicURL      string `env:"FINOBS_PUBLIC_URL"` // where people reach the API, for links in notifications
+	DatabaseURL    string   `env:"FINOBS_WORKER_DATABASE_URL,required"` // as role finobs_worker
+	DecisionPublic []string `env:"FINOBS_DECISION_PUBLIC_KEY,required"` // paths of the public halves of the API's keys, old and new
+	ArtefactDir    string   `env:"FINOBS_ARTEFACT_DIR,required"`
+	SpoolDir       string   `env:"FINOBS_SPOOL_DIR,required"`
+	Policies       string   `env:"FINOBS_POLICIES"`   // path of the policy file that a new database starts with; empty: the shipped one
+	Roster         string   `env:"FINOBS_ROSTER"`     // path of the roster that a new database starts with; empty: nobody
+	Channels       string   `env:"FINOBS_CHANNELS"`   // path of the channel file; empty: nobody is told anything
+	PublicURL      string   `env:"FINOBS_PUBLIC_URL"` // where people reach the API, for links in notifications
 }
 
 // Sequencer are the settings of finobs sequencer.
@@ -65,8 +65,8 @@ type Migrate struct {
 // Doctor are the settings of finobs doctor, which reads what the API reads.
 type Doctor struct {
 	Temporal
-	DatabaseURL    string `env:"FINOBS_API_DATABASE_URL,required"`
-	DecisionPublic string `env:"FINOBS_DECISION_PUBLIC_KEY,required"`
+	DatabaseURL    string   `env:"FINOBS_API_DATABASE_URL,required"`
+	DecisionPublic []string `env:"FINOBS_DECISION_PUBLIC_KEY,required"`
 }
 
 // Load reads the settings of type T from the environment.

@@ -389,3 +389,62 @@ func TestNobodyChoosesTheTransactionOfAnEntry(t *testing.T) {
 		t.Errorf("the worker chose a transaction: %v", err)
 	}
 }
+
+// An old and a new key sign side by side for a while; the change of keys is an
+// entry, and every checkpoint opens with the keys of its time.
+func TestKeysRotateUnderLoad(t *testing.T) {
+	b := newBench(t)
+	fresh := newBench(t) // for its key
+	dir := t.TempDir()
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	appended := 0
+	load.Go(func() {
+		for ; ; appended++ {
+			select {
+			case <-stop:
+				return
+			default:
+				b.append(t, 1, fmt.Sprint("load-", appended))
+			}
+		}
+	})
+	phases := []struct {
+		signers   []note.Signer
+		verifiers []string
+		opens     []note.Verifier
+	}{
+		{[]note.Signer{b.signer}, []string{b.vkey}, []note.Verifier{b.verifier}},
+		{[]note.Signer{b.signer, fresh.signer}, []string{b.vkey, fresh.vkey}, []note.Verifier{b.verifier, fresh.verifier}},
+		{[]note.Signer{fresh.signer}, []string{fresh.vkey}, []note.Verifier{fresh.verifier}},
+	}
+	for i, phase := range phases {
+		s, db := b.sequencer(t, dir, "host")
+		s.Signers, s.Verifiers = phase.signers, phase.verifiers
+		running, end := context.WithCancel(ctx)
+		var work sync.WaitGroup
+		work.Go(func() { s.Run(running) })
+		time.Sleep(time.Second)
+		end()
+		work.Wait()
+		text, err := db.LatestCheckpoint(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, verifier := range phase.opens {
+			if _, err := ledger.OpenCheckpoint(text, origin, verifier); err != nil {
+				t.Errorf("phase %d: %v", i, err)
+			}
+		}
+		if len(phase.opens) == 1 && i == 2 {
+			if _, err := ledger.OpenCheckpoint(text, origin, b.verifier); err == nil {
+				t.Error("the old key still signs")
+			}
+		}
+	}
+	close(stop)
+	load.Wait()
+	if n := pgtest.Value(t, b.db.Admin, "SELECT count(*) FROM ledger.entry WHERE type = 'key.rotated'"); n != "2" {
+		t.Errorf("%s entries say that keys were rotated, want 2", n)
+	}
+}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -177,4 +178,21 @@ func (r *Reader) CheckpointOf(ctx context.Context, size int64) ([]byte, error) {
 		return nil, fmt.Errorf("reading checkpoint: %w", classify(err))
 	}
 	return text, nil
+}
+
+// SinkState is how a SIEM sink is doing.
+type SinkState struct {
+	Name      string          `db:"name"`
+	Acked     int64           `db:"acked"` // first index that it has not acknowledged
+	UpdatedAt time.Time       `db:"updated_at"`
+	Status    json.RawMessage `db:"status"`
+}
+
+// Sinks reads how the SIEM sinks are doing.
+func (r *Reader) Sinks(ctx context.Context) ([]SinkState, error) {
+	rows := []SinkState{}
+	if err := r.db.SelectContext(ctx, &rows, `SELECT name, acked, updated_at, status FROM api.sink ORDER BY name`); err != nil {
+		return nil, fmt.Errorf("reading sinks: %w", classify(err))
+	}
+	return rows, nil
 }
