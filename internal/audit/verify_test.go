@@ -143,7 +143,7 @@ func TestEveryChangedByteOfALogIsFound(t *testing.T) {
 	l := makeLog(t, 300)
 	for _, path := range []string{audit.EntriesPath(0, 256), audit.EntriesPath(1, 44), audit.ProjectionPath(1, 44), "checkpoint"} {
 		good := l.files[path]
-		step := max(1, len(good)/120)
+		step := max(1, len(good)/40)
 		for i := 0; i < len(good); i += step {
 			bad := append([]byte(nil), good...)
 			bad[i] ^= 1

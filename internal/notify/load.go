@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"finobs/internal/outbound"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -22,7 +21,6 @@ const (
 	defaultWebhookTimeout = 10 * time.Second
 	maxTimeout            = 5 * time.Minute
 	minSecret             = 16 // bytes
-	maxSecret             = 4 << 10
 )
 
 // Channels are the channels of one file, by name. A nil *Channels has none.
@@ -172,7 +170,7 @@ func (e *smtpEntry) open(dir string) (Channel, error) {
 		return nil, fmt.Errorf("smtp.timeout: %w", err)
 	}
 	if e.PasswordFile != "" {
-		password, err := readSecret(dir, e.PasswordFile)
+		password, err := outbound.ReadSecret(outbound.Within(dir, e.PasswordFile))
 		if err != nil {
 			return nil, fmt.Errorf("smtp.password_file: %w", err)
 		}
@@ -185,7 +183,7 @@ func (e *smtpEntry) open(dir string) (Channel, error) {
 }
 
 func (e *webhookEntry) open(dir string) (Channel, error) {
-	u, err := parseWebhookURL(e.URL, e.AllowPrivate)
+	u, err := outbound.ParseURL(e.URL, e.AllowPrivate, "the signature proves who sends")
 	if err != nil {
 		return nil, fmt.Errorf("webhook.url: %w", err)
 	}
@@ -196,7 +194,7 @@ func (e *webhookEntry) open(dir string) (Channel, error) {
 	if e.SecretFile == "" {
 		return nil, errors.New("webhook.secret_file is missing; make one: openssl rand -hex 32, mode 0600")
 	}
-	secret, err := readSecret(dir, e.SecretFile)
+	secret, err := outbound.ReadSecret(outbound.Within(dir, e.SecretFile))
 	if err != nil {
 		return nil, fmt.Errorf("webhook.secret_file: %w", err)
 	}
@@ -210,24 +208,6 @@ func (e *webhookEntry) open(dir string) (Channel, error) {
 	return newWebhook(u, secret, roots, e.AllowPrivate, timeout, time.Now), nil
 }
 
-func parseWebhookURL(s string, allowPrivate bool) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, errors.New("it is not a URL") // the error would quote it, and it may hold a secret
-	}
-	switch {
-	case u.User != nil:
-		return nil, errors.New("a name or password in it would be logged; the signature proves who sends")
-	case u.Scheme != "https" && (!allowPrivate || u.Scheme != "http"):
-		return nil, fmt.Errorf("scheme %q: want https; http only with allow_private: true", u.Scheme)
-	case u.Hostname() == "":
-		return nil, errors.New("it has no host")
-	case u.Fragment != "":
-		return nil, errors.New("it has a #fragment, which is never sent; leave it out")
-	}
-	return u, nil
-}
-
 func timeoutOr(got, fallback time.Duration) (time.Duration, error) {
 	if got == 0 {
 		return fallback, nil
@@ -238,56 +218,10 @@ func timeoutOr(got, fallback time.Duration) (time.Duration, error) {
 	return got, nil
 }
 
-// readSecret reads a file that nobody else may read, without the end of its last
-// line.
-func readSecret(dir, path string) ([]byte, error) {
-	path = within(dir, path)
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o; others must not read it: chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
-	if err != nil {
-		return nil, err
-	}
-	secret := []byte(strings.TrimRight(string(text), "\r\n"))
-	if len(secret) == 0 || len(text) > maxSecret {
-		return nil, fmt.Errorf("%s is empty or larger than %d bytes", path, maxSecret)
-	}
-	return secret, nil
-}
-
 // readRoots reads certificates to trust in place of the system's; nil for none.
 func readRoots(dir, path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	path = within(dir, path)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", path)
-	}
-	return roots, nil
-}
-
-func within(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
+	return outbound.ReadRoots(outbound.Within(dir, path))
 }

@@ -3,19 +3,16 @@ package notify
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
 
-	"code.dny.dev/ssrf"
+	"finobs/internal/outbound"
 )
 
 // maxAnswer is how much of an answer's body is read, and thrown away.
@@ -47,36 +44,9 @@ type webhookPerson struct {
 	Email string `json:"email,omitempty"`
 }
 
-// privatePrefixes are what allow_private opens: this machine and private
-// networks. Link-local addresses, where clouds keep credentials, stay closed.
-var (
-	privateV4 = []netip.Prefix{
-		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"),
-		netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
-	}
-	privateV6 = []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fc00::/7")}
-)
-
 func newWebhook(u *url.URL, secret []byte, roots *x509.CertPool, allowPrivate bool, timeout time.Duration, now func() time.Time) *webhook {
-	options := []ssrf.Option{ssrf.WithAnyPort()}
-	if allowPrivate {
-		options = append(options, ssrf.WithAllowedV4Prefixes(privateV4...), ssrf.WithAllowedV6Prefixes(privateV6...))
-	}
-	// The check is of the address that is dialled, after the name was looked up,
-	// so a name that changes its address between two look-ups gains nothing.
-	dialer := &net.Dialer{Control: ssrf.New(options...).Safe}
-	return &webhook{url: u, secret: secret, now: now, client: &http.Client{
-		Timeout:       timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:                  nil, // a proxy would dial for us, unchecked
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			DisableKeepAlives:      true, // messages are rare
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: 16 << 10,
-		},
-	}}
+	client := outbound.Client{Roots: roots, AllowPrivate: allowPrivate, Timeout: timeout} // messages are rare
+	return &webhook{url: u, secret: secret, now: now, client: client.Open()}
 }
 
 // Send implements Channel. A repetition does no harm, because the receiver knows
@@ -132,7 +102,7 @@ func (w *webhook) unanswered(err error) *Error {
 	if errors.As(err, &of) {
 		cause = of.Err
 	}
-	if errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) {
+	if outbound.Forbidden(err) {
 		return refused(cause, "%s is at an address of this machine or a private network (%v); set allow_private: true for the channel if that is meant", w.url.Host, cause)
 	}
 	return failed(NotSent, cause, "%s did not answer: %v", w.url.Host, cause)

@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -19,7 +16,7 @@ import (
 
 	"finobs/internal/canonical"
 
-	"code.dny.dev/ssrf"
+	"finobs/internal/outbound"
 )
 
 // Headers of a batch.
@@ -62,7 +59,7 @@ type poster struct {
 var tokenForm = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 func (e *httpsEntry) open(name, dir string) (sink, error) {
-	u, err := parseURL(e.URL, e.AllowPrivate)
+	u, err := outbound.ParseURL(e.URL, e.AllowPrivate, "use token_file")
 	if err != nil {
 		return nil, fmt.Errorf("https.url: %w", err)
 	}
@@ -75,7 +72,7 @@ func (e *httpsEntry) open(name, dir string) (sink, error) {
 	if e.TokenFile == "" {
 		return nil, errors.New("https.token_file is missing; it holds the bearer token that the collector expects, mode 0600")
 	}
-	token, err := readSecret(dir, e.TokenFile)
+	token, err := outbound.ReadSecret(outbound.Within(dir, e.TokenFile))
 	if err != nil {
 		return nil, fmt.Errorf("https.token_file: %w", err)
 	}
@@ -91,59 +88,8 @@ func (e *httpsEntry) open(name, dir string) (sink, error) {
 	if timeout == 0 {
 		timeout = defaultTimeout
 	}
-	p.client = newClient(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}, e.AllowPrivate, timeout)
+	p.client = outbound.Client{Roots: roots, AllowPrivate: e.AllowPrivate, Timeout: timeout, KeepAlive: true}.Open()
 	return p, nil
-}
-
-func parseURL(s string, allowPrivate bool) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, errors.New("it is not a URL") // the error would quote it, and it may hold a secret
-	}
-	switch {
-	case u.User != nil:
-		return nil, errors.New("a name or password in it would be logged; use token_file")
-	case u.Scheme != "https" && (!allowPrivate || u.Scheme != "http"):
-		return nil, fmt.Errorf("scheme %q: want https; http only with allow_private: true", u.Scheme)
-	case u.Hostname() == "":
-		return nil, errors.New("it has no host")
-	case u.Fragment != "":
-		return nil, errors.New("it has a #fragment, which is never sent; leave it out")
-	}
-	return u, nil
-}
-
-// privatePrefixes are what allow_private opens: this machine and private
-// networks. Link-local addresses, where clouds keep credentials, stay closed.
-var (
-	privateV4 = []netip.Prefix{
-		netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"),
-		netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
-	}
-	privateV6 = []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("fc00::/7")}
-)
-
-func newClient(config *tls.Config, allowPrivate bool, timeout time.Duration) *http.Client {
-	options := []ssrf.Option{ssrf.WithAnyPort()}
-	if allowPrivate {
-		options = append(options, ssrf.WithAllowedV4Prefixes(privateV4...), ssrf.WithAllowedV6Prefixes(privateV6...))
-	}
-	// The check is of the address that is dialled, after the name was looked up,
-	// so a name that changes its address between two look-ups gains nothing.
-	dialer := &net.Dialer{Control: ssrf.New(options...).Safe}
-	return &http.Client{
-		Timeout:       timeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:                  nil, // a proxy would dial for us, unchecked
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        config,
-			DisableCompression:     true,
-			MaxIdleConnsPerHost:    1,
-			IdleConnTimeout:        time.Minute,
-			MaxResponseHeaderBytes: 16 << 10,
-		},
-	}
 }
 
 func (p *poster) name() string { return p.label }
@@ -233,7 +179,7 @@ func (p *poster) unanswered(err error) error {
 	if errors.As(err, &of) {
 		err = of.Err
 	}
-	if errors.Is(err, ssrf.ErrProhibitedIP) || errors.Is(err, ssrf.ErrProhibitedNetwork) {
+	if outbound.Forbidden(err) {
 		return fmt.Errorf("%s is at an address of this machine or a private network; set allow_private: true if that is meant: %w", p.url.Host, err)
 	}
 	return fmt.Errorf("%s did not answer: %w", p.url.Host, err)

@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
+
+	"finobs/internal/outbound"
 
 	"go.yaml.in/yaml/v3"
 )
-
-// maxSecret is the size limit of a token file and of a key file, in bytes.
-const maxSecret = 16 << 10
 
 // Sinks are the sinks of one file. A nil *Sinks has none.
 type Sinks struct {
@@ -103,56 +99,10 @@ func (e *sinkEntry) open(dir string) (sink, error) {
 	return nil, errors.New("it has neither syslog nor https")
 }
 
-// readSecret reads a file that nobody else may read, without the end of its last
-// line.
-func readSecret(dir, path string) ([]byte, error) {
-	path = within(dir, path)
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o; others must not read it: chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
-	if err != nil {
-		return nil, err
-	}
-	secret := []byte(strings.TrimRight(string(text), "\r\n"))
-	if len(secret) == 0 || len(text) > maxSecret {
-		return nil, fmt.Errorf("%s is empty or larger than %d bytes", path, maxSecret)
-	}
-	return secret, nil
-}
-
 // readRoots reads certificates to trust in place of the system's; nil for none.
 func readRoots(dir, path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	path = within(dir, path)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", path)
-	}
-	return roots, nil
-}
-
-func within(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
+	return outbound.ReadRoots(outbound.Within(dir, path))
 }

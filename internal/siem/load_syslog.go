@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"finobs/internal/outbound"
 )
 
 // Defaults and limits of a syslog sink.
@@ -160,11 +162,11 @@ func (e *syslogEntry) tls(host, dir string) (*tls.Config, error) {
 	if e.CertFile == "" {
 		return config, nil
 	}
-	cert, err := os.ReadFile(within(dir, e.CertFile))
+	cert, err := os.ReadFile(outbound.Within(dir, e.CertFile))
 	if err != nil {
 		return nil, fmt.Errorf("syslog.cert_file: %w", err)
 	}
-	key, err := readSecret(dir, e.KeyFile)
+	key, err := outbound.ReadSecret(outbound.Within(dir, e.KeyFile))
 	if err != nil {
 		return nil, fmt.Errorf("syslog.key_file: %w", err)
 	}

@@ -101,7 +101,7 @@ func readAll(_ int, c *net.TCPConn) []byte {
 
 func TestResetsAtAnyByte(t *testing.T) {
 	t.Parallel()
-	const breaks = 60
+	const breaks = 40
 	random := rand.New(rand.NewPCG(1, 2))
 	var mu sync.Mutex
 	r := startReceiver(t, func(n int, c *net.TCPConn) []byte {
