@@ -21,7 +21,7 @@ func folder(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for name, text := range map[string]string{"short": "abc\n", "empty": "\n", "large": strings.Repeat("x", 5000)} {
+	for name, text := range map[string]string{"short": "abc\n", "empty": "\n", "large": strings.Repeat("x", 17000)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

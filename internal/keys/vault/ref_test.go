@@ -49,7 +49,7 @@ func TestTokenFilesRefused(t *testing.T) {
 	s := vaulttest.New(t)
 	for text, word := range map[string]string{
 		"": "is empty", "\n": "is empty", "hvs.a\nhvs.b\n": "more than a token", "hvs.\x00": "more than a token",
-		strings.Repeat("x", 5000): "larger than 4096 bytes",
+		strings.Repeat("x", 17000): "larger than 16384 bytes",
 	} {
 		s.WriteToken(text)
 		_, err := open(s.Ref("log"))
