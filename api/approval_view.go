@@ -119,15 +119,12 @@ func counted(decisions []approval.Recorded) []approval.Decision {
 }
 
 // viewApproval shows a request to the caller; what he may do with it is computed
-// by the code that will judge it.
+// by the code that will judge it. With an error, which means that the row was
+// tampered with, the view lacks what policy and action say.
 func viewApproval(ctx context.Context, setting approval.Setting, r approval.Request, decisions []approval.Recorded) (ApprovalView, error) {
-	policy, action, err := governing(r)
-	if err != nil {
-		return ApprovalView{}, err
-	}
 	setting.ApprovalID = r.ID
 	v := ApprovalView{
-		ID: r.ID, Kind: r.Kind, Action: r.Action, ActionDigest: r.ActionDigest, RiskTier: action.RiskTier,
+		ID: r.ID, Kind: r.Kind, Action: r.Action, ActionDigest: r.ActionDigest, AllowedActions: []string{},
 		PolicyID: r.PolicyID, PolicyDigest: r.PolicyDigest,
 		Requester: viewPerson(r.Requester), Desk: r.Desk, IsSimulation: r.Simulation, Reason: r.Reason,
 		Status: r.Status, StatusReason: r.StatusReason, Missing: []string{}, Assignee: optionalPerson(r.Assignee),
@@ -135,11 +132,16 @@ func viewApproval(ctx context.Context, setting approval.Setting, r approval.Requ
 		CreatedAt: r.CreatedAt, ExpiresAt: r.ExpiresAt, ClosedAt: r.ClosedAt, UseBy: r.UseBy, ConsumedAt: r.ConsumedAt,
 		WorkflowID: r.WorkflowID, TraceID: r.TraceID, Decisions: []decisionView{},
 	}
-	if action.Editor != nil {
-		v.Editor = optionalPerson(*action.Editor)
-	}
 	for _, d := range decisions {
 		v.Decisions = append(v.Decisions, viewDecision(d))
+	}
+	policy, action, err := governing(r)
+	if err != nil {
+		return v, err
+	}
+	v.RiskTier = action.RiskTier
+	if action.Editor != nil {
+		v.Editor = optionalPerson(*action.Editor)
 	}
 	outcome := approval.Tally(policy, action, setting.Stand(policy, action, counted(decisions)))
 	v.Stage = outcome.Stage

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -284,4 +285,25 @@ func (l *life) workflowOf(t *testing.T, id string) string {
 		return ""
 	}
 	return list.GetExecutions()[0].GetExecution().GetWorkflowId()
+}
+
+// A row that a superuser has spoilt is named and left; it keeps no other from
+// being listed or repaired.
+func TestASpoiltRowHarmsNoOther(t *testing.T) {
+	l := newLife(t, told, desk)
+	l.startWorkers(t, 1)
+	l.startAPIs(t, 1)
+	spoilt, orphan := l.wants(t, "alice", "test.spoilt"), l.wants(t, "alice", "test.orphan")
+	ids := []string{spoilt.workflowID(t), orphan.workflowID(t)}
+	scanExec(t, l, "SET session_replication_role = replica; UPDATE finobs.approval_request SET policy = 'spoilt' WHERE approval_id = "+spoilt.id)
+	for _, id := range ids {
+		if err := l.temporal.TerminateWorkflow(t.Context(), id, "", "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the other row is repaired", func() bool { return orphan.status(t) == "cancelled" })
+	list := want(t, l.call(t, "alice", "GET", "/approval/", ""), http.StatusOK)
+	if !bytes.Contains(list.Body, []byte(`"approval_request_id":`+spoilt.id+",")) || !bytes.Contains(list.Body, []byte(`"approval_request_id":`+orphan.id+",")) {
+		t.Errorf("the list lacks one: %s", list.Body)
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"finobs/activities"
 	"finobs/internal/approval"
+	"finobs/internal/fault"
 	"finobs/internal/store"
 	"finobs/workflows"
 
@@ -101,8 +102,12 @@ func (r *reconciler) pass(ctx context.Context, peopleChanged bool) error {
 		for _, row := range rows {
 			after = row.ID
 			nudge, err := r.row(ctx, row, now, running, peopleChanged)
-			if err != nil {
+			if err != nil && fault.KindOf(err).Retryable() {
 				return fmt.Errorf("reconciling approval %d: %w", row.ID, err)
+			}
+			if err != nil { // one row that was tampered with keeps no other from repair
+				slog.ErrorContext(ctx, "a row cannot be repaired; finobs doctor says more", "approval_id", row.ID, "error", err)
+				continue
 			}
 			if nudge {
 				nudges = append(nudges, row.WorkflowID)
