@@ -49,7 +49,6 @@ func TestTemporalStoppedBesideAnotherStack(t *testing.T) {
 	if err := second.StopTemporal(); err != nil {
 		t.Fatal(err)
 	}
-	before := count(t, second, "SELECT count(*) FROM ledger.entry")
 	for path, body := range map[string]string{
 		"/approval/" + e.id + "/decision": `{"decision":"approve"}`,
 		"/incidents/export?desk=OTHER":    "",
@@ -65,8 +64,9 @@ func TestTemporalStoppedBesideAnotherStack(t *testing.T) {
 		want(t, second.call(t, "alice", "GET", path, ""), http.StatusOK)
 	}
 	want(t, second.call(t, "", "GET", "/readyz", ""), http.StatusServiceUnavailable)
-	if n := count(t, second, "SELECT count(*) FROM ledger.entry"); n != before {
-		t.Errorf("%d entries were written while Temporal was down", n-before)
+	// A worker may still complete what it had begun; of these calls there is no trace.
+	if n := count(t, second, "SELECT count(*) FROM ledger.entry WHERE actor_sub = 'bob'"); n != 0 {
+		t.Errorf("%d entries say that something was done for bob while Temporal was down", n)
 	}
 	want(t, world.call(t, "", "GET", "/readyz", ""), http.StatusOK) // the first stack is undisturbed
 }
