@@ -266,7 +266,7 @@ func TestNoCrashForks(t *testing.T) {
 		n := 1 + r.IntN(30)
 		b.append(t, n, fmt.Sprint("seed-", seed))
 		appended += n
-		s, _ := b.sequencer(t, dir, "the host")
+		s, db := b.sequencer(t, dir, "the host")
 		at := []string{"sequencer.after-commit", "sequencer.after-state", "sequencer.after-sign", "sequencer.after-publish", "never"}[r.IntN(5)]
 		s.Fault = func(step string) error {
 			if step == at {
@@ -279,6 +279,7 @@ func TestNoCrashForks(t *testing.T) {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 		}
+		db.Close() // the process is gone, and its connections
 	}
 	s, db := b.sequencer(t, dir, "the host")
 	settle(t, s, db, int64(appended))
