@@ -128,6 +128,7 @@ func attacks() []attack {
 			"ALTER TABLE ledger.entry DROP CONSTRAINT IF EXISTS leaf_digest_is_sha256",
 			`UPDATE ledger.entry SET leaf = convert_to(replace(convert_from(leaf, 'UTF8'), '"v":"1"', '"v":"2"'), 'UTF8') WHERE ` + at,
 			"UPDATE ledger.entry SET leaf_sha256 = sha256(leaf) WHERE " + at}, 3, "entry 5"},
+		{"column entry_id", []string{"UPDATE ledger.entry SET entry_id = gen_random_uuid() WHERE " + at}, 6, "index 5"},
 		{"a row in the middle is deleted", []string{"DELETE FROM ledger.entry WHERE " + at}, 6, "index 5"},
 		{"a row is deleted with its place", []string{
 			"DELETE FROM ledger.entry WHERE " + at, "DELETE FROM ledger.leaf WHERE leaf_index = 5"}, 6, "index 5"},
@@ -148,13 +149,15 @@ func attacks() []attack {
 		{"the checkpoint is changed", []string{"UPDATE ledger.checkpoint SET note = replace(note, E'\\n' || size || E'\\n', E'\\n' || (size + 1) || E'\\n') WHERE size = (SELECT max(size) FROM ledger.checkpoint)"}, 2, "signed"},
 	}
 	for column, value := range map[string]string{
-		"entry_id": "", "recorded_at": "recorded_at + interval '1 microsecond'", "is_simulation": "NOT is_simulation",
+		"recorded_at": "recorded_at + interval '1 microsecond'", "is_simulation": "NOT is_simulation",
 		"actor_type": "'agent'", "ai_explanation": "'because'", "override_type": "'ai_override'",
 		"idem_key": "set_byte(idem_key, 3, 7)", "content_sha256": "set_byte(content_sha256, 0, get_byte(content_sha256, 0) # 1)",
+		"leaf_sha256": "set_byte(leaf_sha256, 31, get_byte(leaf_sha256, 31) # 1)", "agent_version": "'v2'",
+		"agent_input_sha256": "sha256('seen')", "agent_output_sha256": "sha256('said')",
 	} {
-		if value != "" {
-			list = append(list, attack{"column " + column, []string{"UPDATE ledger.entry SET " + column + " = " + value + " WHERE " + at}, 5, "entry 5"})
-		}
+		list = append(list, attack{"column " + column, []string{
+			"ALTER TABLE ledger.entry DROP CONSTRAINT IF EXISTS leaf_digest_is_sha256",
+			"UPDATE ledger.entry SET " + column + " = " + value + " WHERE " + at}, 5, "entry 5"})
 	}
 	for _, column := range []string{"type", "actor_iss", "actor_sub", "subject_kind", "subject_id", "action", "outcome", "reason", "desk", "request_id", "trace_id", "workflow_id"} {
 		list = append(list, attack{"column " + column, []string{"UPDATE ledger.entry SET " + column + " = " + column + " || 'x' WHERE " + at}, 5, "entry 5"})
