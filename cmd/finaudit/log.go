@@ -16,8 +16,6 @@ import (
 	"finobs/internal/logclient"
 
 	"github.com/spf13/cobra"
-	"github.com/transparency-dev/formats/proof"
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 const exitCodes = `
@@ -181,22 +179,11 @@ func verifyProof(out io.Writer, c audit.Copy, leafPath, proofPath string) error 
 	if err != nil {
 		return fmt.Errorf("reading proof: %w", err)
 	}
-	var p proof.TLogProof
-	if err := p.Unmarshal(text); err != nil {
-		return fmt.Errorf("reading proof: %w", err)
-	}
-	tree, err := c.Open(p.Checkpoint)
+	index, tree, err := c.Included(leaf, text)
 	if err != nil {
 		return err
 	}
-	record := make(tlog.RecordProof, 0, len(p.Hashes))
-	for _, h := range p.Hashes {
-		record = append(record, h)
-	}
-	if err := tlog.CheckRecord(record, tree.Size, tree.Root, int64(p.Index), ledger.LeafHash(leaf)); err != nil {
-		return fmt.Errorf("%w: entry %d: %w", audit.ErrInclusion, p.Index, err)
-	}
-	fmt.Fprintf(out, "ok  entry %d is in the log of %d entries that a trusted key has signed\n", p.Index, tree.Size)
+	fmt.Fprintf(out, "ok  entry %d is in the log of %d entries that a trusted key has signed\n", index, tree.Size)
 	return nil
 }
 
