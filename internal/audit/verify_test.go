@@ -144,9 +144,12 @@ func TestEveryChangedByteOfALogIsFound(t *testing.T) {
 	for _, path := range []string{audit.EntriesPath(0, 256), audit.EntriesPath(1, 44), audit.ProjectionPath(1, 44), "checkpoint"} {
 		good := l.files[path]
 		step := max(1, len(good)/40)
+		if path == "checkpoint" {
+			step = 1 // base64 has bits that say nothing
+		}
 		for i := 0; i < len(good); i += step {
 			bad := append([]byte(nil), good...)
-			bad[i] ^= 1
+			bad[i]++
 			l.files[path] = bad
 			if _, err := l.copy().Verify(ledger.Tree{}, nil); err == nil {
 				t.Errorf("%s with byte %d (%q) changed holds", path, i, good[i])

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -25,11 +26,17 @@ func SignCheckpoint(origin string, t Tree, signers ...note.Signer) ([]byte, erro
 }
 
 // OpenCheckpoint reads a checkpoint that one of the keys has signed. Signatures
-// by other keys are ignored, as the format wants.
+// by other keys are ignored, as the format wants, unless their base64 has another
+// spelling: two texts that differ are never the same checkpoint.
 func OpenCheckpoint(text []byte, origin string, keys ...note.Verifier) (Tree, error) {
 	n, err := note.Open(text, note.VerifierList(keys...))
 	if err != nil {
 		return Tree{}, fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	for _, sig := range append(n.Sigs, n.UnverifiedSigs...) {
+		if _, err := base64.StdEncoding.Strict().DecodeString(sig.Base64); err != nil {
+			return Tree{}, fmt.Errorf("%w: the signature by %q is not spelt canonically: %w", ErrSignature, sig.Name, err)
+		}
 	}
 	return parseCheckpoint([]byte(n.Text), origin)
 }
