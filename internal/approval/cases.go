@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"finobs/internal/fault"
+	"finobs/internal/yamldoc"
 )
 
 // caseIssuer vouches for everybody in a case.
@@ -63,7 +64,7 @@ func LoadCases(r io.Reader) ([]Case, error) {
 	var file struct {
 		Cases []caseForm `yaml:"cases"`
 	}
-	if err := readDocument(r, &file); err != nil {
+	if err := yamldoc.Read(r, &file); err != nil {
 		return nil, fmt.Errorf("reading cases: %w", err)
 	}
 	if len(file.Cases) == 0 {

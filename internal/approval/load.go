@@ -6,7 +6,7 @@ import (
 	"io"
 	"time"
 
-	"go.yaml.in/yaml/v3"
+	"finobs/internal/yamldoc"
 )
 
 // policyFile is the YAML form of Policies.
@@ -63,7 +63,7 @@ type rungForm struct {
 // unknown fields. Errors name the policy and the field.
 func LoadPolicies(r io.Reader) (*Policies, error) {
 	var file policyFile
-	if err := readDocument(r, &file); err != nil {
+	if err := yamldoc.Read(r, &file); err != nil {
 		return nil, fmt.Errorf("reading policy file: %w", err)
 	}
 	if file.Version != 1 {
@@ -96,27 +96,6 @@ func LoadPolicies(r io.Reader) (*Policies, error) {
 		out.list = append(out.list, p)
 	}
 	return out, nil
-}
-
-// readDocument reads the only document of a YAML file. A second one would look
-// like a rule and be none.
-func readDocument(r io.Reader, into any) error {
-	dec := yaml.NewDecoder(r)
-	dec.KnownFields(true)
-	if err := dec.Decode(into); err != nil {
-		if errors.Is(err, io.EOF) {
-			return errors.New("it is empty")
-		}
-		return err
-	}
-	var more yaml.Node
-	switch err := dec.Decode(&more); {
-	case errors.Is(err, io.EOF):
-		return nil
-	case err != nil:
-		return err
-	}
-	return errors.New("it has a second document after ---; write one document")
 }
 
 // policy checks and compiles what the file says.

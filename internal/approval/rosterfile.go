@@ -4,30 +4,30 @@ import (
 	"fmt"
 	"io"
 
-	"go.yaml.in/yaml/v3"
+	"finobs/internal/yamldoc"
 )
 
 // rosterFile is the YAML form of a roster.
 type rosterFile struct {
-	Version int `yaml:"version"`
-	People  []struct {
-		Issuer   string   `yaml:"iss"`
-		Subject  string   `yaml:"sub"`
-		Kind     string   `yaml:"kind"`
-		Roles    []string `yaml:"roles"`
-		Desk     string   `yaml:"desk"`
-		Email    string   `yaml:"email"`
-		Inactive bool     `yaml:"inactive"`
-	} `yaml:"people"`
+	Version int          `yaml:"version"`
+	People  []memberForm `yaml:"people"`
+}
+
+type memberForm struct {
+	Issuer   string   `yaml:"iss"`
+	Subject  string   `yaml:"sub"`
+	Kind     string   `yaml:"kind"`
+	Roles    []string `yaml:"roles"`
+	Desk     string   `yaml:"desk"`
+	Email    string   `yaml:"email"`
+	Inactive bool     `yaml:"inactive"`
 }
 
 // LoadRoster reads a roster file and refuses unknown fields. Errors name the
 // person.
 func LoadRoster(r io.Reader) (Roster, error) {
-	dec := yaml.NewDecoder(r)
-	dec.KnownFields(true)
 	var file rosterFile
-	if err := dec.Decode(&file); err != nil {
+	if err := yamldoc.Read(r, &file); err != nil {
 		return nil, fmt.Errorf("reading roster file: %w", err)
 	}
 	if file.Version != 1 {

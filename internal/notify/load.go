@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"finobs/internal/outbound"
-
-	"go.yaml.in/yaml/v3"
+	"finobs/internal/yamldoc"
 )
 
 // Limits and defaults of a channel file.
@@ -66,16 +65,9 @@ var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 // relative to dir. It refuses unknown fields; errors name the channel and the
 // field. Secrets are read once: after a change, load again.
 func Load(r io.Reader, dir string) (*Channels, error) {
-	dec := yaml.NewDecoder(r)
-	dec.KnownFields(true)
 	var file channelFile
-	if err := dec.Decode(&file); errors.Is(err, io.EOF) {
-		return nil, errors.New("channel file is empty; want version: 1 and channels")
-	} else if err != nil {
+	if err := yamldoc.Read(r, &file); err != nil {
 		return nil, fmt.Errorf("reading channel file: %w", err)
-	}
-	if err := dec.Decode(new(channelFile)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("channel file has more than one document; put all channels into the first")
 	}
 	if file.Version != 1 {
 		return nil, fmt.Errorf("channel file has version %d; this program reads version 1", file.Version)

@@ -83,7 +83,7 @@ func TestLoadRefuses(t *testing.T) {
 		"empty":              {"", []string{"empty"}},
 		"version":            {"version: 2", []string{"version 2"}},
 		"no version":         {"channels: []", []string{"version 0"}},
-		"two documents":      {"version: 1\n---\nversion: 1", []string{"more than one document"}},
+		"two documents":      {"version: 1\n---\nversion: 1", []string{"second document"}},
 		"unknown field":      {mail("colour: red"), []string{"line 2", "colour"}},
 		"unknown top field":  {"version: 1\nchannel: []", []string{"channel not found"}},
 		"bad name":           {"version: 1\nchannels: [{name: Ops}]", []string{"channel 1", `name "Ops"`}},

@@ -9,8 +9,7 @@ import (
 	"slices"
 
 	"finobs/internal/outbound"
-
-	"go.yaml.in/yaml/v3"
+	"finobs/internal/yamldoc"
 )
 
 // Sinks are the sinks of one file. A nil *Sinks has none.
@@ -43,16 +42,9 @@ var nameForm = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 // whose paths are relative to dir. It refuses unknown fields; errors name the sink
 // and the field. Files are read once: after a change, load again.
 func Load(r io.Reader, dir string) (*Sinks, error) {
-	dec := yaml.NewDecoder(r)
-	dec.KnownFields(true)
 	var file sinkFile
-	if err := dec.Decode(&file); errors.Is(err, io.EOF) {
-		return nil, errors.New("sink file is empty; want version: 1 and sinks")
-	} else if err != nil {
+	if err := yamldoc.Read(r, &file); err != nil {
 		return nil, fmt.Errorf("reading sink file: %w", err)
-	}
-	if err := dec.Decode(new(sinkFile)); !errors.Is(err, io.EOF) {
-		return nil, errors.New("sink file has more than one document; put all sinks into the first")
 	}
 	if file.Version != 1 {
 		return nil, fmt.Errorf("sink file has version %d; this program reads version 1", file.Version)

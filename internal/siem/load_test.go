@@ -76,7 +76,7 @@ func TestLoadRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ file, says string }{
 		"empty":            {"", "empty"},
 		"version":          {"version: 2", "version 2"},
-		"two documents":    {"version: 1\n---\nversion: 1", "more than one document"},
+		"two documents":    {"version: 1\n---\nversion: 1", "second document"},
 		"unknown field":    {tlsTo("colour: red"), "colour"},
 		"name":             {"version: 1\nsinks: [{name: A}]", `name "A"`},
 		"taken":            {"version: 1\nsinks: [{name: a, syslog: {address: \"h:1\"}}, {name: a}]", "taken"},
