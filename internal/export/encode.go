@@ -1,138 +1,129 @@
 package export
 
 import (
-	"bufio"
-	"bytes"
-	"crypto/sha256"
-	"encoding/csv"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"hash"
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Cell is one value of a row as text; Null tells an absent value from an empty
-// one (both are empty in CSV).
-type Cell struct {
-	Text string
-	Null bool
+// Cell is one value of a row as text, in the form of its column's kind; nil is an
+// absent value. A cell is valid until the next row.
+type Cell []byte
+
+// encoder writes rows in one format. The same rows give the same bytes: fixed
+// column order, line ends of LF, no clock, no locale.
+type encoder interface {
+	row(cells []Cell) error
+	close() error
 }
 
-// Encoder writes rows in a dataset's format and knows the digest of what it
-// wrote. The same rows give the same bytes: fixed column order, line ends of LF,
-// no clock, no locale.
-type Encoder struct {
-	dataset Dataset
-	format  Format
-	out     *bufio.Writer
-	csv     *csv.Writer
-	sum     hash.Hash
-	bytes   int64
-	rows    int64
-	line    bytes.Buffer
-	record  []string
-}
+// flushBytes is how much of a text format is gathered before it is written.
+const flushBytes = 64 << 10
 
-// NewEncoder returns an encoder that writes to w, and writes the CSV header.
-func NewEncoder(w io.Writer, d Dataset, f Format) (*Encoder, error) {
-	e := &Encoder{dataset: d, format: f, sum: sha256.New(), record: make([]string, len(d.Columns))}
-	e.out = bufio.NewWriterSize(io.MultiWriter(w, e.sum, (*counter)(&e.bytes)), 64<<10)
-	if f == CSV {
-		e.csv = csv.NewWriter(e.out)
-		if err := e.csv.Write(d.ColumnNames()); err != nil {
-			return nil, fmt.Errorf("writing header: %w", err)
-		}
+func newEncoder(w io.Writer, d Dataset, f Format, c Compression) (encoder, error) {
+	switch f {
+	case CSV:
+		return newCSV(w, d), nil
+	case NDJSON:
+		return newNDJSON(w, d), nil
+	case Parquet:
+		return newParquet(w, d, c)
 	}
-	return e, nil
+	return nil, fmt.Errorf("format %q is not known", f)
 }
 
-// Row writes one row; cells are in the order of the dataset's columns.
-func (e *Encoder) Row(cells []Cell) error {
-	if len(cells) != len(e.dataset.Columns) {
-		return fmt.Errorf("writing row %d: %d cells for %d columns", e.rows+1, len(cells), len(e.dataset.Columns))
-	}
-	e.rows++
-	if e.format == CSV {
-		for i, c := range cells {
-			e.record[i] = c.Text
-			if e.dataset.Columns[i].Text {
-				e.record[i] = Guard(c.Text)
-			}
-		}
-		if err := e.csv.Write(e.record); err != nil {
-			return fmt.Errorf("writing row %d: %w", e.rows, err)
-		}
+// lines gathers text and writes it in pieces.
+type lines struct {
+	w   io.Writer
+	buf []byte
+}
+
+func (l *lines) spill(limit int) error {
+	if len(l.buf) <= limit {
 		return nil
 	}
-	if err := e.object(cells); err != nil {
-		return fmt.Errorf("writing row %d: %w", e.rows, err)
-	}
-	_, err := e.out.Write(e.line.Bytes())
+	_, err := l.w.Write(l.buf)
+	l.buf = l.buf[:0]
 	return err
 }
 
-func (e *Encoder) object(cells []Cell) error {
-	e.line.Reset()
+func (l *lines) close() error { return l.spill(0) }
+
+// csvEncoder writes RFC 4180, with LF. An absent value is empty, an empty text is
+// "", so that the two can be told apart.
+type csvEncoder struct {
+	lines
+	columns []Column
+}
+
+func newCSV(w io.Writer, d Dataset) *csvEncoder {
+	e := &csvEncoder{lines{w: w}, d.Columns}
+	for i, c := range d.Columns {
+		if i > 0 {
+			e.buf = append(e.buf, ',')
+		}
+		e.buf = append(e.buf, c.Name...)
+	}
+	e.buf = append(e.buf, '\n')
+	return e
+}
+
+func (e *csvEncoder) row(cells []Cell) error {
 	for i, c := range cells {
-		separator := byte(',')
-		if i == 0 {
-			separator = '{'
+		if i > 0 {
+			e.buf = append(e.buf, ',')
 		}
-		e.line.WriteByte(separator)
-		if err := writeString(&e.line, e.dataset.Columns[i].Name); err != nil {
-			return err
-		}
-		e.line.WriteByte(':')
 		switch {
-		case c.Null:
-			e.line.WriteString("null")
-		case e.dataset.Columns[i].JSON:
-			if err := json.Compact(&e.line, []byte(c.Text)); err != nil {
-				return fmt.Errorf("column %s is not JSON: %w", e.dataset.Columns[i].Name, err)
-			}
+		case c == nil:
+		case e.columns[i].Kind == Text || e.columns[i].Kind == JSON:
+			e.buf = appendText(e.buf, c)
 		default:
-			if err := writeString(&e.line, c.Text); err != nil {
-				return err
-			}
+			e.buf = append(e.buf, c...)
 		}
 	}
-	e.line.WriteString("}\n")
-	return nil
+	e.buf = append(e.buf, '\n')
+	return e.spill(flushBytes)
 }
 
-func writeString(b *bytes.Buffer, s string) error {
-	enc := json.NewEncoder(b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(s); err != nil {
-		return err
-	}
-	b.Truncate(b.Len() - 1) // the encoder ends each value with a line feed
-	return nil
-}
-
-// Close writes what is buffered and returns the number of rows and bytes and the
-// SHA-256 of the bytes in hexadecimal. It does not close the underlying writer.
-func (e *Encoder) Close() (rows, size int64, contentSHA256 string, err error) {
-	if e.csv != nil {
-		e.csv.Flush()
-		if err := e.csv.Error(); err != nil {
-			return 0, 0, "", fmt.Errorf("writing artefact: %w", err)
+// appendText quotes a cell where RFC 4180 asks for it, and guards it.
+func appendText(b []byte, c Cell) []byte {
+	guard, quote := startsFormula(c) || len(c) > 0 && c[0] == '\'', len(c) == 0
+	for _, x := range c {
+		if x == ',' || x == '"' || x == '\n' || x == '\r' {
+			quote = true
+			break
 		}
 	}
-	if err := e.out.Flush(); err != nil {
-		return 0, 0, "", fmt.Errorf("writing artefact: %w", err)
+	if quote {
+		b = append(b, '"')
 	}
-	return e.rows, e.bytes, hex.EncodeToString(e.sum.Sum(nil)), nil
+	if guard {
+		b = append(b, '\'')
+	}
+	if !quote {
+		return append(b, c...)
+	}
+	for _, x := range c {
+		if x == '"' {
+			b = append(b, '"')
+		}
+		b = append(b, x)
+	}
+	return append(b, '"')
 }
+
+// FormulaGuard names what Guard does, for manifests.
+const FormulaGuard = "apostrophe/v1"
 
 // Guard makes a text cell harmless to spreadsheet programs: a cell whose first
 // character other than white space could begin a formula gets an apostrophe in
-// front (OWASP ASVS 5.0, 1.2.10). Unguard takes it back.
+// front (OWASP ASVS 5.0, 1.2.10). So does one that begins with an apostrophe, that
+// Unguard may take back what Guard did.
 func Guard(s string) string {
-	if startsFormula(s) || strings.HasPrefix(s, "'") {
+	if startsFormula([]byte(s)) || strings.HasPrefix(s, "'") {
 		return "'" + s
 	}
 	return s
@@ -141,21 +132,67 @@ func Guard(s string) string {
 // Unguard gives back what Guard was given.
 func Unguard(s string) string { return strings.TrimPrefix(s, "'") }
 
-func startsFormula(s string) bool {
-	if s == "" {
-		return false
+func startsFormula(c []byte) bool {
+	for len(c) > 0 {
+		switch c[0] {
+		case '=', '+', '-', '@', '|', '\t', '\r', '\n', 0:
+			return true
+		case ' ':
+			c = c[1:]
+			continue
+		}
+		if c[0] < utf8.RuneSelf {
+			return false
+		}
+		r, size := utf8.DecodeRune(c)
+		switch r {
+		case '＝', '＋', '－', '＠', '｜':
+			return true
+		case '\u00a0', '\u3000', '\ufeff', '\u200b':
+			c = c[size:]
+		default:
+			return false
+		}
 	}
-	if strings.ContainsRune("\t\r\n\x00", rune(s[0])) {
-		return true
-	}
-	r, _ := utf8.DecodeRuneInString(strings.TrimLeft(s, " \u00a0\u3000"))
-	return strings.ContainsRune("=+-@＝＋－＠|", r) && r != utf8.RuneError
+	return false
 }
 
-// counter counts the bytes written to it.
-type counter int64
+// ndjsonEncoder writes one JSON object a line. Numbers and truth values are bare,
+// with every digit; documents are nested as they are stored.
+type ndjsonEncoder struct {
+	lines
+	names [][]byte // `{"name":` or `,"name":`
+	bare  []bool
+}
 
-func (c *counter) Write(p []byte) (int, error) {
-	*c += counter(len(p))
-	return len(p), nil
+func newNDJSON(w io.Writer, d Dataset) *ndjsonEncoder {
+	e := &ndjsonEncoder{lines: lines{w: w}}
+	for i, c := range d.Columns {
+		separator := ","
+		if i == 0 {
+			separator = "{"
+		}
+		e.names = append(e.names, []byte(separator+`"`+c.Name+`":`))
+		e.bare = append(e.bare, c.Kind == Integer || c.Kind == Decimal || c.Kind == Bool || c.Kind == JSON)
+	}
+	return e
+}
+
+func (e *ndjsonEncoder) row(cells []Cell) error {
+	for i, c := range cells {
+		e.buf = append(e.buf, e.names[i]...)
+		switch {
+		case c == nil:
+			e.buf = append(e.buf, "null"...)
+		case e.bare[i]:
+			e.buf = append(e.buf, c...)
+		default:
+			var err error
+			if e.buf, err = jsontext.AppendQuote(e.buf, c); err != nil {
+				return fmt.Errorf("column %d is not text: %w", i+1, err)
+			}
+		}
+	}
+	e.buf = append(e.buf, '}', '\n')
+	return e.spill(flushBytes)
 }

@@ -3,138 +3,14 @@
 package export
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
 	"finobs/internal/approval"
-	"finobs/internal/fault"
 )
-
-// Format is the form of an artefact.
-type Format string
-
-// The closed set of formats.
-const (
-	CSV    Format = "csv"    // RFC 4180 with a formula guard on text cells
-	NDJSON Format = "ndjson" // one JSON object a line; authoritative, no guard
-)
-
-// Valid reports whether f is one of the formats above.
-func (f Format) Valid() bool { return f == CSV || f == NDJSON }
-
-// ContentType is the media type of the format.
-func (f Format) ContentType() string {
-	if f == CSV {
-		return "text/csv; charset=utf-8; header=present"
-	}
-	return "application/x-ndjson"
-}
-
-// Dataset is something that can be exported: its columns are an allow-list, and
-// its version changes with them, so that an approval of one set of columns never
-// releases another.
-type Dataset struct {
-	Name    string
-	Version string
-	Columns []Column
-	Filters []string // names of the filters that a caller may set
-}
-
-// Column is a column of a dataset. Text columns carry the formula guard in CSV;
-// the others hold numbers, times and the like, which finobs itself writes.
-type Column struct {
-	Name string
-	Text bool
-	JSON bool // the value is a JSON document, nested as such in NDJSON
-}
-
-// Incidents is the dataset behind /incidents/export.
-var Incidents = Dataset{
-	Name:    "incidents",
-	Version: "1",
-	Columns: []Column{
-		{Name: "incident_id"}, {Name: "kind", Text: true}, {Name: "severity", Text: true}, {Name: "status", Text: true},
-		{Name: "title", Text: true}, {Name: "description", Text: true}, {Name: "desk", Text: true}, {Name: "source", Text: true},
-		{Name: "subject_kind", Text: true}, {Name: "subject_id", Text: true}, {Name: "exposure_usd"},
-		{Name: "details", Text: true, JSON: true}, {Name: "origin", Text: true}, {Name: "opened_by_type", Text: true},
-		{Name: "opened_by_sub", Text: true}, {Name: "opened_at"}, {Name: "updated_at"}, {Name: "version"},
-	},
-	Filters: []string{"status", "kind", "severity", "desk", "origin"},
-}
-
-// Kind is the kind of the action that exports d.
-func (d Dataset) Kind() string { return "export." + d.Name }
-
-// ColumnNames lists the columns in their order.
-func (d Dataset) ColumnNames() []string {
-	names := make([]string, 0, len(d.Columns))
-	for _, c := range d.Columns {
-		names = append(names, c.Name)
-	}
-	return names
-}
-
-// Spec is one export in full. It is written into an action's parameters and read
-// back from them, so that what runs is what was approved.
-type Spec struct {
-	Dataset Dataset
-	Format  Format
-	Filters map[string]string // only set ones
-}
-
-// Action returns the action that a person has to get approved for s.
-func (s Spec) Action(requester approval.Person, desk string, mode approval.Mode) approval.Action {
-	parameters := map[string]string{"format": string(s.Format)}
-	for name, value := range s.Filters {
-		parameters[name] = value
-	}
-	return approval.Action{
-		Kind:       s.Dataset.Kind(),
-		Targets:    []approval.Target{{Kind: "dataset", ID: s.Dataset.Name, Version: s.Dataset.Version}},
-		Parameters: parameters,
-		Requester:  requester,
-		Desk:       desk,
-		Mode:       mode,
-	}
-}
-
-// FromAction reads the spec back from an approved action and refuses, as a fault
-// of kind Invalid, an action that is not exactly an export that this program can
-// carry out.
-func FromAction(a approval.Action) (Spec, error) {
-	bad := func(format string, args ...any) (Spec, error) {
-		return Spec{}, fault.New(fault.Invalid, "not-an-export", format, args...)
-	}
-	d := Incidents
-	if a.Kind != d.Kind() {
-		return bad("actions of kind %s export nothing", a.Kind)
-	}
-	want := approval.Target{Kind: "dataset", ID: d.Name, Version: d.Version}
-	if len(a.Targets) != 1 || a.Targets[0] != want {
-		return bad("the action's target is not dataset %s in version %s; ask for the export again", d.Name, d.Version)
-	}
-	s := Spec{Dataset: d, Format: Format(a.Parameters["format"]), Filters: map[string]string{}}
-	if !s.Format.Valid() {
-		return bad("format %q must be csv or ndjson", s.Format)
-	}
-	for name, value := range a.Parameters {
-		switch {
-		case name == "format":
-		case slices.Contains(d.Filters, name):
-			s.Filters[name] = value
-		default:
-			return bad("dataset %s has no filter %q", d.Name, name)
-		}
-	}
-	return s, nil
-}
-
-// FileName is the name of an artefact. The digest in it makes the name belong to
-// one content only: two attempts never write to one file.
-func FileName(exportID int64, dataset string, f Format, contentSHA256 string) string {
-	return fmt.Sprintf("%s-%d-%s.%s", dataset, exportID, contentSHA256, f)
-}
 
 // Status is where an export stands.
 type Status string
@@ -142,36 +18,147 @@ type Status string
 // The closed set of statuses.
 const (
 	Intended Status = "intended" // the approval is spent, the artefact is not complete
-	Sealed   Status = "sealed"   // the artefact is complete and its digest recorded
+	Sealed   Status = "sealed"   // the artefact is complete, its manifest signed and in the ledger
 	Failed   Status = "failed"   // its workflow ended before the artefact was complete
+)
+
+// DeliveryStatus says whether an export reached its destination.
+type DeliveryStatus string
+
+// The closed set of delivery statuses, of an attempt and of an export.
+const (
+	Undelivered     DeliveryStatus = "pending"    // no attempt was made yet
+	Delivering      DeliveryStatus = "attempting" // begun; its end is not on record
+	Delivered       DeliveryStatus = "delivered"
+	NotDelivered    DeliveryStatus = "failed"
+	DeliveryUnknown DeliveryStatus = "unknown" // it may have arrived; a person has to look
 )
 
 // Export is an export as it is recorded.
 type Export struct {
-	ID           int64             `json:"id"`
-	ApprovalID   int64             `json:"approval_id"`
-	ActionDigest string            `json:"action_digest"`
-	Dataset      string            `json:"dataset"`
-	Format       Format            `json:"format"`
-	Filters      map[string]string `json:"filters"`
-	Columns      []string          `json:"columns"`
-	Requester    approval.Person   `json:"requester"`
-	Desk         string            `json:"desk"`
-	Simulation   bool              `json:"simulation"`
-	WorkflowID   string            `json:"workflow_id"`
-	TraceID      string            `json:"trace_id"`
-	Status       Status            `json:"status"`
-	CreatedAt    time.Time         `json:"created_at"`
-	Seal         *Seal             `json:"seal"` // nil until Sealed
+	ID             int64             `json:"id"`
+	ApprovalID     int64             `json:"approval_id"` // its own approval, or that of its schedule
+	ActionDigest   string            `json:"action_digest"`
+	ScheduleID     int64             `json:"schedule_id,omitempty"` // 0: it was asked for by hand
+	Slot           *time.Time        `json:"slot,omitempty"`        // of the schedule
+	Dataset        string            `json:"dataset"`
+	DatasetVersion string            `json:"dataset_version"`
+	Format         Format            `json:"format"`
+	Compression    Compression       `json:"compression"`
+	Destination    string            `json:"destination"`
+	Filters        map[string]string `json:"filters"`
+	Columns        []string          `json:"columns"`
+	Requester      approval.Person   `json:"requester"`
+	Desk           string            `json:"desk"`
+	Simulation     bool              `json:"simulation"`
+	WorkflowID     string            `json:"workflow_id"`
+	TraceID        string            `json:"trace_id"`
+	Status         Status            `json:"status"`
+	CreatedAt      time.Time         `json:"created_at"`
+	Seal           *Seal             `json:"seal"` // nil until Sealed
+
+	DeliveryStatus     DeliveryStatus `json:"delivery_status"`
+	DeliveredAt        *time.Time     `json:"delivered_at,omitempty"`
+	VerificationStatus Verdict        `json:"verification_status"` // of the newest verification
+	VerifiedAt         *time.Time     `json:"verified_at,omitempty"`
 }
 
-// Seal is what is known of a complete artefact.
+// Seal is what is known of a complete artefact. The identity of an export is the
+// digest of its content, which no compressor changes.
 type Seal struct {
-	Snapshot      string    `json:"snapshot"` // pg_current_snapshot() of the one read
-	SnapshotAt    time.Time `json:"snapshot_at"`
-	FileName      string    `json:"file_name"`
-	ContentSHA256 string    `json:"content_sha256"` // of the file's bytes, hexadecimal
-	Rows          int64     `json:"rows"`
-	Bytes         int64     `json:"bytes"`
-	SealedAt      time.Time `json:"sealed_at"`
+	Snapshot       string    `json:"snapshot"` // pg_current_snapshot() of the one read
+	SnapshotAt     time.Time `json:"snapshot_at"`
+	Checkpoint     string    `json:"checkpoint"`           // newest signed checkpoint of the log in that snapshot; empty when there was none
+	FromLeaf       int64     `json:"from_leaf,omitempty"`  // of ledger-bounded datasets: first index, and the one after the last
+	ToLeaf         int64     `json:"to_leaf,omitempty"`    //
+	Reproducible   bool      `json:"reproducible"`         // the same spec and range give the same bytes again
+	FileName       string    `json:"file_name"`            //
+	FileSHA256     string    `json:"file_sha256"`          // of the file's bytes, hexadecimal
+	FileBytes      int64     `json:"file_bytes"`           //
+	ContentSHA256  string    `json:"content_sha256"`       // of the uncompressed bytes, hexadecimal
+	ContentBytes   int64     `json:"content_bytes"`        //
+	Rows           int64     `json:"rows"`                 //
+	Number         int64     `json:"number"`               // place in the chain of manifests, from 1
+	PrevManifest   string    `json:"prev_manifest_sha256"` // of the manifest before, hexadecimal; zeros for the first
+	ManifestSHA256 string    `json:"manifest_sha256"`      // of the envelope's bytes, hexadecimal
+	Manifest       string    `json:"manifest"`             // DSSE envelope over an in-toto statement
+	KeyID          string    `json:"key_id"`               // of the key that signed it
+	EntryID        string    `json:"entry_id"`             // ledger entry with the manifest's digest
+	Generator      string    `json:"generator"`            // program and version that wrote it
+	SealedAt       time.Time `json:"sealed_at"`            //
+}
+
+// FirstPrev stands for the manifest before the first one.
+const FirstPrev = "0000000000000000000000000000000000000000000000000000000000000000"
+
+// Progress is how far an export has come.
+type Progress struct {
+	Phase string `json:"phase"` // approval, generating, sealing, delivering, verifying, done
+	Rows  int64  `json:"rows"`  // written so far
+	Total int64  `json:"total"` // to be written; 0 while it is not known
+}
+
+// ErrMismatch is wrapped by every finding about an export that is not what was
+// recorded or approved.
+var ErrMismatch = errors.New("mismatch")
+
+func mismatch(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrMismatch}, args...)...)
+}
+
+// AuthorisedBy checks that the approved action a of request r lets x happen: as
+// the one export that it asks for, or as one slot of the schedule that it grants.
+func (x Export) AuthorisedBy(r approval.Request, a approval.Action) error {
+	return x.CarriesOut(r, a)
+}
+
+// CarriesOut checks that x is the export that the action a of request r asks for,
+// in all that was approved.
+func (x Export) CarriesOut(r approval.Request, a approval.Action) error {
+	spec, err := FromAction(a)
+	switch {
+	case err != nil:
+		return mismatch("the approved action is no export: %v", err)
+	case x.ApprovalID != r.ID || x.ActionDigest != r.ActionDigest:
+		return mismatch("export %d belongs to another approval", x.ID)
+	case x.Requester != r.Requester:
+		return mismatch("export %d was made for somebody else than who asked", x.ID)
+	case x.ScheduleID != 0:
+		return mismatch("export %d is said to be of schedule %d, and was approved by itself", x.ID, x.ScheduleID)
+	}
+	return x.follows(spec)
+}
+
+// follows checks that x is what s says.
+func (x Export) follows(s Spec) error {
+	switch {
+	case x.Dataset != s.Dataset.Name || x.DatasetVersion != s.Dataset.Version || x.Format != s.Format || x.Compression != s.Compression ||
+		x.Destination != s.Destination.Name || !maps.Equal(x.Filters, s.Filters):
+		return mismatch("export %d is not the export that was approved", x.ID)
+	case !slices.Equal(x.Columns, s.Dataset.ColumnNames()):
+		return mismatch("export %d has other columns than version %s of the dataset", x.ID, s.Dataset.Version)
+	}
+	return nil
+}
+
+// Verdict is what a verification found.
+type Verdict string
+
+// The closed set of verdicts.
+const (
+	Unverified       Verdict = "unverified"
+	Verified         Verdict = "verified"
+	Tampered         Verdict = "tampered"          // it differs from what was sealed
+	Missing          Verdict = "missing"           // it, or a part of it, is not there
+	SignatureInvalid Verdict = "signature_invalid" // a signature of a trusted key does not hold
+	KeyUnknown       Verdict = "key_unknown"       // nothing that is trusted signed it
+	Unreachable      Verdict = "unreachable"       // its destination does not answer, so nothing is known
+	Unreadable       Verdict = "unreadable"        // its destination cannot be read back, as a mailbox
+)
+
+// Finding is a verdict with what it rests on.
+type Finding struct {
+	Verdict Verdict `json:"verdict"`
+	Code    string  `json:"code"`   // what differs, in one word: content, truncated, recompressed, …
+	Detail  string  `json:"detail"` // for people
 }
