@@ -57,6 +57,7 @@ type Export struct {
 	CreatedAt      time.Time         `json:"created_at"`
 	Seal           *Seal             `json:"seal"` // nil until Sealed
 
+	BundledAt          *time.Time     `json:"bundled_at,omitempty"` // since when the bundle is complete in the store
 	DeliveryStatus     DeliveryStatus `json:"delivery_status"`
 	DeliveredAt        *time.Time     `json:"delivered_at,omitempty"`
 	VerificationStatus Verdict        `json:"verification_status"` // of the newest verification

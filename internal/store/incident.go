@@ -15,7 +15,6 @@ import (
 	"finobs/internal/fault"
 	"finobs/internal/incident"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/shopspring/decimal"
 )
 
@@ -134,77 +133,13 @@ type Page struct {
 // are named as in export.Incidents.
 func (r *Reader) Incidents(ctx context.Context, filters map[string]string, p Page) ([]incident.Incident, error) {
 	var rows []incidentRow
-	query, args := incidentQuery("api.incident", filters)
-	args = append(args, p.Before, p.Limit)
-	n := len(args)
-	query += fmt.Sprintf(" AND ($%d = 0 OR incident_id < $%d) ORDER BY incident_id DESC LIMIT $%d", n-1, n-1, n)
-	if err := r.db.SelectContext(ctx, &rows, query, args...); err != nil {
+	c := filtered(export.Incidents, filters)
+	if p.Before != 0 {
+		c.add("incident_id < ?", p.Before)
+	}
+	query := `SELECT ` + incidentColumns + ` FROM api.incident WHERE true` + c.text + ` ORDER BY incident_id DESC LIMIT ` + strconv.Itoa(p.Limit)
+	if err := r.db.SelectContext(ctx, &rows, query, c.args...); err != nil {
 		return nil, fmt.Errorf("listing incidents: %w", classify(err))
 	}
 	return collect(rows, incidentRow.domain)
-}
-
-// incidentQuery selects the incidents that match the set filters. Names come
-// from the fixed list of the dataset, values are bound.
-func incidentQuery(from string, filters map[string]string) (string, []any) {
-	query := `SELECT ` + incidentColumns + ` FROM ` + from + ` WHERE true`
-	var args []any
-	for _, name := range export.Incidents.Filters {
-		if value, set := filters[name]; set && value != "" {
-			args = append(args, value)
-			query += " AND " + name + " = $" + strconv.Itoa(len(args))
-		}
-	}
-	return query, args
-}
-
-// StreamIncidents calls row for every incident that matches, oldest first, from
-// one repeatable-read snapshot, and returns the snapshot and its time. Memory
-// does not grow with the number of rows.
-func (w *Writer) StreamIncidents(ctx context.Context, filters map[string]string, row func([]export.Cell) error) (snapshot string, at time.Time, err error) {
-	tx, err := w.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
-	if err != nil {
-		return "", at, fmt.Errorf("beginning snapshot: %w", classify(err))
-	}
-	defer tx.Rollback() // nothing was written
-	if err := tx.QueryRowxContext(ctx, "SELECT pg_current_snapshot()::text, clock_timestamp()").Scan(&snapshot, &at); err != nil {
-		return "", at, fmt.Errorf("taking snapshot: %w", classify(err))
-	}
-	query, args := incidentQuery("finobs.incident", filters)
-	rows, err := tx.QueryxContext(ctx, query+" ORDER BY incident_id", args...)
-	if err != nil {
-		return "", at, fmt.Errorf("reading incidents: %w", classify(err))
-	}
-	defer rows.Close()
-	for rows.Next() {
-		cells, err := incidentCells(rows)
-		if err != nil {
-			return "", at, err
-		}
-		if err := row(cells); err != nil {
-			return "", at, err
-		}
-	}
-	return snapshot, at.UTC(), classify(rows.Err())
-}
-
-func incidentCells(rows *sqlx.Rows) ([]export.Cell, error) {
-	var r incidentRow
-	if err := rows.StructScan(&r); err != nil {
-		return nil, fmt.Errorf("reading incident: %w", err)
-	}
-	text := func(s string) export.Cell { return export.Cell{Text: s} }
-	exposure := export.Cell{Null: true}
-	if r.ExposureUSD.Valid {
-		exposure = text(r.ExposureUSD.Decimal.String())
-	}
-	const layout = "2006-01-02T15:04:05.000000Z"
-	return []export.Cell{
-		text(strconv.FormatInt(r.IncidentID, 10)), text(r.Kind), text(r.Severity), text(r.Status),
-		text(r.Title), text(r.Description), text(r.Desk), text(r.Source),
-		text(r.SubjectKind), text(r.SubjectID), exposure,
-		text(string(r.Details)), text(r.Origin), text(r.OpenedByType),
-		text(r.OpenedBySub), text(r.OpenedAt.UTC().Format(layout)), text(r.UpdatedAt.UTC().Format(layout)),
-		text(strconv.FormatInt(r.Version, 10)),
-	}, nil
 }
