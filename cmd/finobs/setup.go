@@ -13,7 +13,7 @@ import (
 func setupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "setup",
-		Short: "Install or build what a development stack and the tests need: Postgres, the Temporal CLI, Mailpit, Tessera's fsck and rsyslog",
+		Short: "Install or build what a development stack and the tests need: Postgres, the Temporal CLI, Mailpit, an S3 server, Tessera's fsck and rsyslog",
 		Args:  cobra.NoArgs,
 	}
 	state := stateFlag(cmd)
@@ -32,6 +32,10 @@ func setupCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		versitygw, err := devstack.EnsureVersitygw(cmd.Context(), bin, out)
+		if err != nil {
+			return err
+		}
 		fsck, err := devstack.EnsureFsck(cmd.Context(), bin, out)
 		if err != nil {
 			return err
@@ -45,7 +49,7 @@ func setupCommand() *cobra.Command {
 		default:
 			fmt.Fprintf(out, "rsyslog in %s, with TLS by %s\n", rsyslog.Bin, rsyslog.Driver)
 		}
-		fmt.Fprintf(out, "Postgres in %s, Temporal CLI %s, Mailpit %s, fsck %s\n", postgres, temporal, mailpit, fsck)
+		fmt.Fprintf(out, "Postgres in %s, Temporal CLI %s, Mailpit %s, Versity S3 Gateway %s, fsck %s\n", postgres, temporal, mailpit, versitygw, fsck)
 		return nil
 	}
 	return cmd

@@ -7,16 +7,15 @@ import (
 	"io"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
+	"finobs/internal/mailer"
 	"finobs/internal/outbound"
 	"finobs/internal/yamldoc"
 )
 
 // Limits and defaults of a channel file.
 const (
-	defaultMailTimeout    = 30 * time.Second
 	defaultWebhookTimeout = 10 * time.Second
 	maxTimeout            = 5 * time.Minute
 	minSecret             = 16 // bytes
@@ -40,15 +39,9 @@ type channelEntry struct {
 }
 
 type smtpEntry struct {
-	Host         string        `yaml:"host"`
-	Port         int           `yaml:"port"`
-	TLS          string        `yaml:"tls"` // mandatory (also when empty) or none
-	CAFile       string        `yaml:"ca_file"`
-	From         string        `yaml:"from"`
-	Username     string        `yaml:"username"`
-	PasswordFile string        `yaml:"password_file"`
-	To           []string      `yaml:"to"`
-	Timeout      time.Duration `yaml:"timeout"`
+	mailer.Settings `yaml:",inline"`
+
+	To []string `yaml:"to"`
 }
 
 type webhookEntry struct {
@@ -132,46 +125,16 @@ func (e *channelEntry) open(dir string) (Channel, error) {
 }
 
 func (e *smtpEntry) open(dir string) (Channel, error) {
-	if e.Host == "" || strings.ContainsAny(e.Host, "/ \t\r\n\x00") || strings.Contains(e.Host, "://") {
-		return nil, fmt.Errorf("smtp.host %q: want the name or IP address of a mail server", e.Host)
-	}
-	if e.Port < 1 || e.Port > 65535 {
-		return nil, fmt.Errorf("smtp.port %d: want 1 to 65535, usually 587, or 465 for TLS from the start", e.Port)
-	}
-	if e.TLS != "" && e.TLS != "mandatory" && e.TLS != "none" {
-		return nil, fmt.Errorf("smtp.tls %q: want mandatory, the default, or none", e.TLS)
-	}
-	if !goodAddress(e.From) {
-		return nil, fmt.Errorf("smtp.from %q: %s", e.From, formOfAddress)
+	server, err := e.Open(dir)
+	if err != nil {
+		return nil, err
 	}
 	for i, to := range e.To {
-		if !goodAddress(to) {
-			return nil, fmt.Errorf("smtp.to[%d] %q: %s", i, to, formOfAddress)
+		if !mailer.GoodAddress(to) {
+			return nil, fmt.Errorf("smtp.to[%d] %q: %s", i, to, mailer.FormOfAddress)
 		}
 	}
-	b := &mailbox{host: e.Host, port: e.Port, tls: e.TLS != "none", from: e.From, username: e.Username, to: e.To}
-	b.implicit = b.tls && e.Port == portImplicitTLS
-	if (e.Username == "") != (e.PasswordFile == "") {
-		return nil, errors.New("smtp.username and smtp.password_file go together; set both or none")
-	}
-	if e.Username != "" && !b.tls {
-		return nil, errors.New("smtp.username with tls: none would show the password to the network; use tls: mandatory")
-	}
-	var err error
-	if b.timeout, err = timeoutOr(e.Timeout, defaultMailTimeout); err != nil {
-		return nil, fmt.Errorf("smtp.timeout: %w", err)
-	}
-	if e.PasswordFile != "" {
-		password, err := outbound.ReadSecret(outbound.Within(dir, e.PasswordFile))
-		if err != nil {
-			return nil, fmt.Errorf("smtp.password_file: %w", err)
-		}
-		b.password = string(password)
-	}
-	if b.roots, err = readRoots(dir, e.CAFile); err != nil {
-		return nil, fmt.Errorf("smtp.ca_file: %w", err)
-	}
-	return b, nil
+	return &mailbox{server: server, to: e.To}, nil
 }
 
 func (e *webhookEntry) open(dir string) (Channel, error) {

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"time"
 
+	"finobs/internal/plaintext"
+
 	"github.com/google/uuid"
 )
 
@@ -59,7 +61,7 @@ func (m *Message) check() error {
 	if !kindForm.MatchString(m.Kind) {
 		return refused(nil, "the message's kind %q is not of the form approval.requested", m.Kind)
 	}
-	if oneLine(m.Subject, maxSubject) == "" {
+	if plaintext.Line(m.Subject, maxSubject) == "" {
 		return refused(nil, "the message has no subject")
 	}
 	if m.At.IsZero() {

@@ -3,6 +3,8 @@ package notify
 import (
 	"errors"
 	"fmt"
+
+	"finobs/internal/plaintext"
 )
 
 // Outcome is what is known about a message that was not sent for certain.
@@ -52,7 +54,7 @@ func OutcomeOf(err error) Outcome {
 
 // failed makes an Error. Its detail may quote a server, so it is made one line.
 func failed(o Outcome, cause error, format string, args ...any) *Error {
-	return &Error{Outcome: o, Detail: oneLine(fmt.Sprintf(format, args...), maxDetail), Cause: cause}
+	return &Error{Outcome: o, Detail: plaintext.Line(fmt.Sprintf(format, args...), maxDetail), Cause: cause}
 }
 
 func refused(cause error, format string, args ...any) *Error {

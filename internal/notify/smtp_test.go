@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"finobs/internal/notify"
+	"finobs/internal/smtptest"
 )
 
 const messageID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -61,38 +61,38 @@ func TestMailOutcomes(t *testing.T) {
 		"greeting: busy":               {map[string]string{"greeting": "421 busy"}, notify.NotSent, 0, "421 busy"},
 		"greeting: no service":         {map[string]string{"greeting": "554 go away"}, notify.Refused, 0, "554 go away"},
 		"greeting: nonsense":           {map[string]string{"greeting": "HTTP/1.1 400 Bad Request"}, notify.NotSent, 0, ""},
-		"greeting: never":              {map[string]string{"greeting": hang}, notify.NotSent, 0, "in time"},
-		"greeting: dropped":            {map[string]string{"greeting": drop}, notify.NotSent, 0, ""},
+		"greeting: never":              {map[string]string{"greeting": smtptest.Hang}, notify.NotSent, 0, "in time"},
+		"greeting: dropped":            {map[string]string{"greeting": smtptest.Drop}, notify.NotSent, 0, ""},
 		"sender refused for now":       {map[string]string{"MAIL": "451 later"}, notify.NotSent, 0, "finobs@example.com"},
 		"sender refused":               {map[string]string{"MAIL": "550 who are you"}, notify.Refused, 0, "who are you"},
 		"recipients refused":           {map[string]string{"RCPT": "550 unknown"}, notify.Refused, 0, "a@example.com, b@example.com"},
 		"recipients refused for now":   {map[string]string{"RCPT": "450 grey"}, notify.NotSent, 0, "450 grey"},
 		"one refused, one for now":     {map[string]string{"RCPT TO:<a": "550 unknown", "RCPT TO:<b": "450 grey"}, notify.NotSent, 0, "450 grey"},
 		"one recipient for now":        {map[string]string{"RCPT TO:<b": "450 grey"}, notify.NotSent, 0, "450 grey"},
-		"dropped at a recipient":       {map[string]string{"RCPT TO:<b": drop}, notify.NotSent, 0, ""},
-		"dropped before the mail":      {map[string]string{"DATA": drop}, notify.NotSent, 0, ""},
-		"silent before the mail":       {map[string]string{"DATA": hang}, notify.NotSent, 0, "in time"},
+		"dropped at a recipient":       {map[string]string{"RCPT TO:<b": smtptest.Drop}, notify.NotSent, 0, ""},
+		"dropped before the mail":      {map[string]string{"DATA": smtptest.Drop}, notify.NotSent, 0, ""},
+		"silent before the mail":       {map[string]string{"DATA": smtptest.Hang}, notify.NotSent, 0, "in time"},
 		"mail refused before":          {map[string]string{"DATA": "554 no"}, notify.Refused, 0, "554 no"},
 		"mail refused for now after":   {map[string]string{".": "451 disk full"}, notify.NotSent, 1, "disk full"},
 		"mail refused after":           {map[string]string{".": "554 looks like spam"}, notify.Refused, 1, "spam"},
-		"dropped after the mail":       {map[string]string{".": drop}, notify.Unknown, 1, "look for the mail"},
-		"silent after the mail":        {map[string]string{".": hang}, notify.Unknown, 1, "in time"},
+		"dropped after the mail":       {map[string]string{".": smtptest.Drop}, notify.Unknown, 1, "look for the mail"},
+		"silent after the mail":        {map[string]string{".": smtptest.Hang}, notify.Unknown, 1, "in time"},
 		"strange answer to the mail":   {map[string]string{".": "299 hm"}, notify.Unknown, 1, "299 hm"},
 		"nonsense answer to the mail":  {map[string]string{".": "4oh4"}, notify.Unknown, 1, ""},
-		"dropped at goodbye":           {map[string]string{"QUIT": drop}, "", 1, ""},
-		"silent at goodbye":            {map[string]string{"QUIT": hang}, "", 1, ""},
+		"dropped at goodbye":           {map[string]string{"QUIT": smtptest.Drop}, "", 1, ""},
+		"silent at goodbye":            {map[string]string{"QUIT": smtptest.Hang}, "", 1, ""},
 		"refused goodbye":              {map[string]string{"QUIT": "500 stay"}, "", 1, ""},
 		"answer over two lines":        {map[string]string{"MAIL": "550-first\r\n550 second"}, notify.Refused, 0, "first second"},
 		"answer with control sequence": {map[string]string{"MAIL": "550 \x1b[2Jgone"}, notify.Refused, 0, "550 [2Jgone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := startFakeSMTP(t, c.answers, nil)
+			server := smtptest.Start(t, c.answers, nil)
 			timeout := "10s"
 			if c.says == "in time" {
 				timeout = "300ms"
 			}
-			receipt, err := mailChannel(t, server.port(), "tls: none, timeout: "+timeout).Send(t.Context(), message(two...))
+			receipt, err := mailChannel(t, server.Port(), "tls: none, timeout: "+timeout).Send(t.Context(), message(two...))
 			if got := notify.OutcomeOf(err); got != c.want {
 				t.Fatalf("got %q (%v), want %q", got, err, c.want)
 			}
@@ -102,7 +102,7 @@ func TestMailOutcomes(t *testing.T) {
 			if err != nil && (!strings.Contains(err.Error(), c.says) || strings.ContainsAny(err.Error(), "\r\n\x1b")) {
 				t.Errorf("%q does not say %q in one line", err, c.says)
 			}
-			if letters, _ := server.got(); len(letters) != c.letters {
+			if letters, _ := server.Got(); len(letters) != c.letters {
 				t.Errorf("the server has %d mails, want %d", len(letters), c.letters)
 			}
 		})
@@ -126,11 +126,11 @@ func TestMailServerIsAway(t *testing.T) {
 func TestCancelledWhileTheAnswerIsAwaited(t *testing.T) {
 	t.Parallel()
 	for key, want := range map[string]notify.Outcome{"greeting": notify.NotSent, ".": notify.Unknown} {
-		server := startFakeSMTP(t, map[string]string{key: hang}, nil)
+		server := smtptest.Start(t, map[string]string{key: smtptest.Hang}, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		began := time.Now()
-		_, err := mailChannel(t, server.port(), "tls: none, timeout: 1m").Send(ctx, message("a@example.com"))
+		_, err := mailChannel(t, server.Port(), "tls: none, timeout: 1m").Send(ctx, message("a@example.com"))
 		if notify.OutcomeOf(err) != want {
 			t.Errorf("%s: got %v", key, err)
 		}
@@ -142,9 +142,9 @@ func TestCancelledWhileTheAnswerIsAwaited(t *testing.T) {
 
 func TestOneRefusedRecipientDoesNotSilenceTheOthers(t *testing.T) {
 	t.Parallel()
-	server := startFakeSMTP(t, map[string]string{"RCPT TO:<left@": "550 5.1.1 unknown"}, nil)
+	server := smtptest.Start(t, map[string]string{"RCPT TO:<left@": "550 5.1.1 unknown"}, nil)
 	m := message("left@example.com", "a@example.com", `"a b"@example.com`, "A@example.com", "", "b@exämple.com", "x@example.com\r\nRCPT TO:<eve@example.com>")
-	receipt, err := mailChannel(t, server.port(), "tls: none, to: [desk@example.com, a@example.com]").Send(t.Context(), m)
+	receipt, err := mailChannel(t, server.Port(), "tls: none, to: [desk@example.com, a@example.com]").Send(t.Context(), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestOneRefusedRecipientDoesNotSilenceTheOthers(t *testing.T) {
 		t.Errorf("got %+v", receipt)
 	}
 	var named []string
-	_, commands := server.got()
+	_, commands := server.Got()
 	for _, line := range commands {
 		if strings.HasPrefix(line, "RCPT") {
 			named = append(named, line)
@@ -167,8 +167,8 @@ func TestOneRefusedRecipientDoesNotSilenceTheOthers(t *testing.T) {
 
 func TestMessagesThatNoServerSees(t *testing.T) {
 	t.Parallel()
-	server := startFakeSMTP(t, nil, nil)
-	channel := mailChannel(t, server.port(), "tls: none")
+	server := smtptest.Start(t, nil, nil)
+	channel := mailChannel(t, server.Port(), "tls: none")
 	with := func(change func(*notify.Message)) notify.Message {
 		m := message("a@example.com")
 		change(&m)
@@ -192,7 +192,7 @@ func TestMessagesThatNoServerSees(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
-	if _, commands := server.got(); len(commands) != 0 {
+	if _, commands := server.Got(); len(commands) != 0 {
 		t.Errorf("the server heard %q", commands)
 	}
 }
@@ -255,41 +255,9 @@ func certificate(t *testing.T, dir string) *tls.Config {
 
 func TestTLSIsMandatoryUnlessToldOtherwise(t *testing.T) {
 	t.Parallel()
-	server := startFakeSMTP(t, nil, nil) // offers none
-	_, err := mailChannel(t, server.port(), "timeout: 5s").Send(t.Context(), message("a@example.com"))
+	server := smtptest.Start(t, nil, nil) // offers none
+	_, err := mailChannel(t, server.Port(), "timeout: 5s").Send(t.Context(), message("a@example.com"))
 	if notify.OutcomeOf(err) != notify.NotSent || !strings.Contains(err.Error(), "STARTTLS") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestTLSFromTheFirstByteAndSignIn(t *testing.T) {
-	t.Parallel()
-	dir := folder(t)
-	secure := certificate(t, dir)
-	answers := map[string]string{"EHLO": "250-fake\r\n250 AUTH PLAIN LOGIN", "AUTH PLAIN": "235 welcome"}
-	server := startFakeSMTP(t, answers, secure)
-	channel := mailChannelIn(t, dir, server.port(), "ca_file: ca.pem, username: u, password_file: secret, timeout: 5s")
-	notify.FromTheFirstByte(channel)
-	if _, err := channel.Send(t.Context(), message("a@example.com")); err != nil {
-		t.Fatal(err)
-	}
-	_, commands := server.got()
-	if want := "AUTH PLAIN " + base64.StdEncoding.EncodeToString([]byte("\x00u\x00"+secret)); !slices.Contains(commands, want) {
-		t.Errorf("got %q", commands)
-	}
-
-	answers["AUTH PLAIN"] = "535 wrong password"
-	wrong := startFakeSMTP(t, answers, secure)
-	channel = mailChannelIn(t, dir, wrong.port(), "ca_file: ca.pem, username: u, password_file: secret, timeout: 5s")
-	notify.FromTheFirstByte(channel)
-	_, err := channel.Send(t.Context(), message("a@example.com"))
-	if notify.OutcomeOf(err) != notify.Refused || !strings.Contains(err.Error(), "wrong password") {
-		t.Errorf("got %v", err)
-	}
-
-	channel = mailChannelIn(t, dir, wrong.port(), "timeout: 5s")
-	notify.FromTheFirstByte(channel)
-	if _, err := channel.Send(t.Context(), message("a@example.com")); notify.OutcomeOf(err) != notify.NotSent || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("a server that nobody vouches for: got %v", err)
 	}
 }

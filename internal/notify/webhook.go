@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"finobs/internal/outbound"
+	"finobs/internal/plaintext"
 )
 
 // maxAnswer is how much of an answer's body is read, and thrown away.
@@ -82,14 +83,14 @@ func (w *webhook) Send(ctx context.Context, m Message) (Receipt, error) {
 
 func bodyOf(m Message) webhookBody {
 	b := webhookBody{
-		ID: m.ID, Kind: m.Kind, At: m.At.UTC().Format(time.RFC3339Nano), Subject: oneLine(m.Subject, maxSubject),
-		Text: plain(m.Text), URL: m.URL, To: []webhookPerson{}, Data: m.Data,
+		ID: m.ID, Kind: m.Kind, At: m.At.UTC().Format(time.RFC3339Nano), Subject: plaintext.Line(m.Subject, maxSubject),
+		Text: plaintext.Lines(m.Text), URL: m.URL, To: []webhookPerson{}, Data: m.Data,
 	}
 	if b.Data == nil {
 		b.Data = map[string]string{}
 	}
 	for _, to := range m.To {
-		b.To = append(b.To, webhookPerson{Name: oneLine(to.Name, maxName), Email: to.Email})
+		b.To = append(b.To, webhookPerson{Name: plaintext.Line(to.Name, maxName), Email: to.Email})
 	}
 	return b
 }
@@ -113,7 +114,7 @@ func (w *webhook) answered(resp *http.Response) (Receipt, error) {
 	code := resp.StatusCode
 	switch {
 	case code >= 200 && code <= 299:
-		return Receipt{Ref: oneLine(resp.Status, maxDetail), Recipients: 1}, nil
+		return Receipt{Ref: plaintext.Line(resp.Status, maxDetail), Recipients: 1}, nil
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
 		return Receipt{}, failed(NotSent, nil, "%s answered %s", w.url.Host, resp.Status)
 	case code >= 300 && code <= 399:

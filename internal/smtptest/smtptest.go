@@ -1,25 +1,27 @@
-package notify_test
+// Package smtptest is a mail server for tests that misbehaves as told. For one
+// that behaves, see devstack.Mailpit.
+package smtptest
 
 import (
 	"bufio"
 	"crypto/tls"
+	"io"
 	"net"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
-// What a fakeSMTP can do in place of an answer.
+// What a Server can do in place of an answer.
 const (
-	drop = "drop" // close the connection
-	hang = "hang" // never answer
+	Drop = "drop" // close the connection
+	Hang = "hang" // never answer
 )
 
-// fakeSMTP is a mail server that misbehaves as told. The key of an answer is the
+// Server is a mail server that misbehaves as told. The key of an answer is the
 // first line's beginning that it is for: a verb, or RCPT TO:<a@example.com>;
 // "greeting" and "." (the end of a mail) are keys too. The longest key wins.
-type fakeSMTP struct {
+type Server struct {
 	answers map[string]string
 	l       net.Listener
 
@@ -28,7 +30,9 @@ type fakeSMTP struct {
 	commands []string
 }
 
-func startFakeSMTP(t *testing.T, answers map[string]string, secure *tls.Config) *fakeSMTP {
+// Start starts a server on 127.0.0.1, which speaks TLS from the first byte when
+// secure is set. It ends with the test.
+func Start(t *testing.T, answers map[string]string, secure *tls.Config) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,7 +41,7 @@ func startFakeSMTP(t *testing.T, answers map[string]string, secure *tls.Config) 
 	if secure != nil {
 		l = tls.NewListener(l, secure)
 	}
-	f := &fakeSMTP{answers: answers, l: l}
+	f := &Server{answers: answers, l: l}
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -51,9 +55,10 @@ func startFakeSMTP(t *testing.T, answers map[string]string, secure *tls.Config) 
 	return f
 }
 
-func (f *fakeSMTP) port() int { return f.l.Addr().(*net.TCPAddr).Port }
+// Port is where the server listens.
+func (f *Server) Port() int { return f.l.Addr().(*net.TCPAddr).Port }
 
-func (f *fakeSMTP) answer(line, usual string) string {
+func (f *Server) answer(line, usual string) string {
 	best, found := "", usual
 	for key, answer := range f.answers {
 		if strings.HasPrefix(line, key) && len(key) > len(best) {
@@ -64,12 +69,12 @@ func (f *fakeSMTP) answer(line, usual string) string {
 }
 
 // say answers a line, and reports whether the conversation goes on.
-func (f *fakeSMTP) say(conn net.Conn, line, usual string) bool {
+func (f *Server) say(conn net.Conn, line, usual string) bool {
 	switch answer := f.answer(line, usual); answer {
-	case drop:
+	case Drop:
 		return false
-	case hang:
-		time.Sleep(5 * time.Second)
+	case Hang:
+		_, _ = io.Copy(io.Discard, conn) // until the client gives up
 		return false
 	default:
 		_, err := conn.Write([]byte(answer + "\r\n"))
@@ -77,7 +82,7 @@ func (f *fakeSMTP) say(conn net.Conn, line, usual string) bool {
 	}
 }
 
-func (f *fakeSMTP) serve(conn net.Conn) {
+func (f *Server) serve(conn net.Conn) {
 	defer conn.Close()
 	if !f.say(conn, "greeting", "220 fake") {
 		return
@@ -132,7 +137,8 @@ func readLetter(lines *bufio.Reader) (letter string, whole bool) {
 	}
 }
 
-func (f *fakeSMTP) got() (letters, commands []string) {
+// Got returns the mails that came whole, and the lines that clients said.
+func (f *Server) Got() (letters, commands []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]string(nil), f.letters...), append([]string(nil), f.commands...)
