@@ -63,7 +63,10 @@ const beatInterval = 2 * time.Second
 // beat tells Temporal that this activity lives until the returned function is
 // called, so that the death of a worker is noticed in seconds whatever the
 // activity is waiting for.
-func beat(ctx context.Context) (stop func()) {
+func beat(ctx context.Context) (stop func()) { return beatWith(ctx, nil) }
+
+// beatWith is beat with details, which ops see in the Web UI.
+func beatWith(ctx context.Context, details func() any) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		tick := time.NewTicker(beatInterval)
@@ -71,7 +74,11 @@ func beat(ctx context.Context) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
+				if details == nil {
+					activity.RecordHeartbeat(ctx)
+				} else {
+					activity.RecordHeartbeat(ctx, details())
+				}
 			case <-done:
 				return
 			}

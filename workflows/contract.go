@@ -17,7 +17,9 @@ import (
 	"strings"
 	"time"
 
+	"finobs/activities"
 	"finobs/internal/approval"
+	"finobs/internal/export"
 	"finobs/internal/incident"
 	"finobs/internal/intake"
 
@@ -36,23 +38,31 @@ const (
 	Notify       = "Notify"
 	OpenIncident = "OpenIncident"
 	ImportFails  = "ImportFails"
+	Deliver      = "Deliver"
+	Redeliver    = "Redeliver"
+	Verify       = "VerifyExports"
 )
 
 // Registered activity names.
 const (
-	ActivityOpenRequest    = "OpenRequest"
-	ActivityRecordDecision = "RecordDecision"
-	ActivityExpireRequest  = "ExpireRequest"
-	ActivityCancelRequest  = "CancelRequest"
-	ActivityRecordAct      = "RecordAct"
-	ActivityApplyChange    = "ApplyChange"
-	ActivitySendNotice     = "SendNotice"
-	ActivityBuryNotice     = "BuryNotice"
-	ActivityGenerateExport = "GenerateExport"
-	ActivityConfirmExport  = "ConfirmExport"
-	ActivityRecordIncident = "RecordIncident"
-	ActivityImportFails    = "ImportFailsFile"
-	ActivityDetectFails    = "DetectFails"
+	ActivityOpenRequest     = "OpenRequest"
+	ActivityRecordDecision  = "RecordDecision"
+	ActivityExpireRequest   = "ExpireRequest"
+	ActivityCancelRequest   = "CancelRequest"
+	ActivityRecordAct       = "RecordAct"
+	ActivityApplyChange     = "ApplyChange"
+	ActivitySendNotice      = "SendNotice"
+	ActivityBuryNotice      = "BuryNotice"
+	ActivityGenerateExport  = "GenerateExport"
+	ActivityConfirmExport   = "ConfirmExport"
+	ActivityBundleExport    = "BundleExport"
+	ActivityDeliverExport   = "DeliverExport"
+	ActivityVerifyExports   = "VerifyExports"
+	ActivitySelectExports   = "SelectExports"
+	ActivityBeginRedelivery = "BeginRedelivery"
+	ActivityRecordIncident  = "RecordIncident"
+	ActivityImportFails     = "ImportFailsFile"
+	ActivityDetectFails     = "DetectFails"
 )
 
 // SignalDecision carries a DecisionSignal to a workflow that waits at a gate.
@@ -64,6 +74,16 @@ const SignalNudge = "approval.nudge"
 
 // QueryGate answers with a GateState.
 const QueryGate = "gate"
+
+// SignalProgress carries an export.Progress from the activity that writes an
+// export to its workflow. It is for people who watch; nothing is decided by it.
+const SignalProgress = activities.SignalProgress
+
+// QueryProgress answers with an export.Progress.
+const QueryProgress = "export.progress"
+
+// QueryVerification answers with a Verification.
+const QueryVerification = "verification"
 
 // MemoApprovalID is the memo field with the approval id of a gated workflow.
 const MemoApprovalID = "approval_id"
@@ -102,7 +122,19 @@ func ImportWorkflowID(source, contentSHA256 string) string {
 	return "import-" + source + "-" + contentSHA256
 }
 
-// GateInput starts Approval, Export and Change.
+// DeliveryWorkflowID is the id of the workflow of an export's first delivery.
+func DeliveryWorkflowID(exportID int64) string { return "deliver-" + strconv.FormatInt(exportID, 10) }
+
+// RedeliveryWorkflowID is the id of a workflow that delivers an export again; key
+// is the caller's idempotency key, already bound to the caller.
+func RedeliveryWorkflowID(exportID int64, key string) string {
+	return DeliveryWorkflowID(exportID) + "-" + key
+}
+
+// VerifyWorkflowID is the id of a workflow that verifies exports.
+func VerifyWorkflowID(id string) string { return "verify-" + id }
+
+// GateInput starts Approval, Export, Redeliver and Change.
 type GateInput struct {
 	ApprovalID int64          `json:"approval_id"`
 	Action     string         `json:"action"` // canonical JSON, see approval.Action
@@ -136,8 +168,60 @@ type GateResult struct {
 // status is consumed.
 type ExportResult struct {
 	GateResult
-	ExportID      int64  `json:"export_id,omitempty"`
-	ContentSHA256 string `json:"content_sha256,omitempty"`
+	ExportID       int64  `json:"export_id,omitempty"`
+	ContentSHA256  string `json:"content_sha256,omitempty"`
+	ManifestSHA256 string `json:"manifest_sha256,omitempty"`
+	Rows           int64  `json:"rows,omitempty"`
+}
+
+// DeliverInput starts Deliver. Without a command it is the first delivery of an
+// export, to the destination that was approved for it.
+type DeliverInput struct {
+	ExportID    int64  `json:"export_id"`
+	Destination string `json:"destination"`
+	Command     string `json:"command,omitempty"` // token over the digest of the export.Redelivery
+	Reason      string `json:"reason,omitempty"`
+}
+
+// DeliverResult is the result of Deliver.
+type DeliverResult struct {
+	ExportID    int64                 `json:"export_id"`
+	Destination string                `json:"destination"`
+	Status      export.DeliveryStatus `json:"status"`
+	Verdict     export.Verdict        `json:"verdict"`
+}
+
+// RedeliverResult is the result of Redeliver.
+type RedeliverResult struct {
+	GateResult
+	DeliverResult
+}
+
+// VerifyInput starts VerifyExports.
+type VerifyInput struct {
+	Command   string           `json:"command"` // token over the digest of Selection
+	Selection export.Selection `json:"selection"`
+}
+
+// Verification is how far a verification has come, and in the end its result.
+type Verification struct {
+	Done     int                    `json:"done"`
+	Total    int                    `json:"total"`
+	Counts   map[export.Verdict]int `json:"counts"`
+	Verdicts []ExportVerdict        `json:"verdicts"` // of the first 2,000
+}
+
+// ExportVerdict is the verdict on one export.
+type ExportVerdict struct {
+	ExportID int64          `json:"export_id"`
+	Verdict  export.Verdict `json:"verdict"`
+	Places   []PlaceVerdict `json:"places"`
+}
+
+// PlaceVerdict is the verdict on one place where an export lies.
+type PlaceVerdict struct {
+	Destination string `json:"destination"`
+	export.Finding
 }
 
 // ChangeResult is the result of Change.

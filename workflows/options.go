@@ -59,3 +59,15 @@ func withDelivery(ctx workflow.Context) workflow.Context {
 		},
 	})
 }
+
+// withExportDelivery returns a context for taking bundles to destinations. How
+// often it is tried is the activity's own word: it knows what a failure means.
+func withExportDelivery(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: effectTimeout,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Hour,
+		},
+	})
+}

@@ -184,10 +184,14 @@ func (a Action) texts() []string {
 	return texts
 }
 
+// KindRedeliver is the kind of the action that delivers an export to another
+// destination.
+const KindRedeliver = "export.redeliver"
+
 // Dataset is what an export exports: the rest of the kind after "export.", and
 // for any other action the parameter dataset; empty when there is none.
 func (a Action) Dataset() string {
-	if name, ok := strings.CutPrefix(a.Kind, "export."); ok {
+	if name, ok := strings.CutPrefix(a.Kind, "export."); ok && a.Kind != KindRedeliver {
 		return name
 	}
 	return a.Parameters["dataset"]

@@ -26,7 +26,7 @@ type Dir struct {
 // temporaryPrefix marks files that are not complete.
 const temporaryPrefix = "."
 
-var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,127}$`)
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,159}$`)
 
 // Open makes the folder when it is missing and opens it.
 func Open(path string) (*Dir, error) {
@@ -38,6 +38,32 @@ func Open(path string) (*Dir, error) {
 		return nil, fmt.Errorf("opening folder: %w", err)
 	}
 	return &Dir{root, path}, nil
+}
+
+// Sub opens a folder within d, and makes it when it is missing.
+func (d *Dir) Sub(name string) (*Dir, error) {
+	if !namePattern.MatchString(name) {
+		return nil, fmt.Errorf("opening folder: %q is no name of letters, digits, '.', '_' and '-'", name)
+	}
+	if err := d.root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("making folder: %w", err)
+	}
+	if err := d.sync(); err != nil {
+		return nil, err
+	}
+	return d.Within(name)
+}
+
+// Within opens a folder within d that is there.
+func (d *Dir) Within(name string) (*Dir, error) {
+	if !namePattern.MatchString(name) {
+		return nil, fmt.Errorf("opening folder %q: %w", name, fs.ErrNotExist)
+	}
+	root, err := d.root.OpenRoot(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening folder: %w", err)
+	}
+	return &Dir{root, filepath.Join(d.path, name)}, nil
 }
 
 // Close releases the folder.
@@ -71,13 +97,10 @@ func (p *Pending) Write(b []byte) (int, error) { return p.file.Write(b) }
 // both hold the same bytes.
 func (p *Pending) Publish(name string) error {
 	if !namePattern.MatchString(name) {
-		return fmt.Errorf("publishing file: %q is not a file name of lower-case letters, digits, '.', '_' and '-'", name)
+		return fmt.Errorf("publishing file: %q is not a file name of letters, digits, '.', '_' and '-'", name)
 	}
-	if err := p.file.Sync(); err != nil {
-		return fmt.Errorf("syncing file: %w", err)
-	}
-	if err := p.file.Close(); err != nil {
-		return fmt.Errorf("closing file: %w", err)
+	if err := p.end(); err != nil {
+		return err
 	}
 	err := p.dir.root.Link(p.name, name)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
@@ -106,6 +129,55 @@ func (d *Dir) sync() error {
 		return fmt.Errorf("syncing folder: %w", err)
 	}
 	return nil
+}
+
+// Write makes a complete file of content, in place of one of that name. The
+// prefix tells whose the unfinished file is (see RemoveTemporary).
+func (d *Dir) Write(prefix, name string, content []byte) error {
+	if !namePattern.MatchString(name) {
+		return fmt.Errorf("writing file: %q is not a file name of letters, digits, '.', '_' and '-'", name)
+	}
+	p, err := d.Create(prefix)
+	if err != nil {
+		return err
+	}
+	defer p.Discard()
+	if _, err := p.Write(content); err != nil {
+		return fmt.Errorf("writing file: %w", err)
+	}
+	if err := p.end(); err != nil {
+		return err
+	}
+	if err := d.root.Rename(p.name, name); err != nil {
+		return fmt.Errorf("naming file: %w", err)
+	}
+	return d.sync()
+}
+
+// end makes the bytes durable.
+func (p *Pending) end() error {
+	if err := p.file.Sync(); err != nil {
+		return fmt.Errorf("syncing file: %w", err)
+	}
+	if err := p.file.Close(); err != nil {
+		return fmt.Errorf("closing file: %w", err)
+	}
+	return nil
+}
+
+// Names lists the complete files, sorted.
+func (d *Dir) Names() ([]string, error) {
+	entries, err := fs.ReadDir(d.root.FS(), ".")
+	if err != nil {
+		return nil, fmt.Errorf("listing folder: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), temporaryPrefix) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
 }
 
 // Open opens a complete file.

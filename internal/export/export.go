@@ -3,6 +3,8 @@
 package export
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -92,9 +94,19 @@ type Seal struct {
 // FirstPrev stands for the manifest before the first one.
 const FirstPrev = "0000000000000000000000000000000000000000000000000000000000000000"
 
+// Phases of an export.
+const (
+	PhaseApproval   = "approval"
+	PhaseGenerating = "generating"
+	PhaseSealing    = "sealing"
+	PhaseDelivering = "delivering"
+	PhaseDone       = "done"
+	PhaseFailed     = "failed"
+)
+
 // Progress is how far an export has come.
 type Progress struct {
-	Phase string `json:"phase"` // approval, generating, sealing, delivering, verifying, done
+	Phase string `json:"phase"`
 	Rows  int64  `json:"rows"`  // written so far
 	Total int64  `json:"total"` // to be written; 0 while it is not known
 }
@@ -162,4 +174,40 @@ type Finding struct {
 	Verdict Verdict `json:"verdict"`
 	Code    string  `json:"code"`   // what differs, in one word: content, truncated, recompressed, …
 	Detail  string  `json:"detail"` // for people
+}
+
+// Intend is the export of a spec that was approved by itself.
+func Intend(s Spec, r approval.Request) Export {
+	return Export{
+		ApprovalID: r.ID, ActionDigest: r.ActionDigest, Dataset: s.Dataset.Name, DatasetVersion: s.Dataset.Version, Format: s.Format,
+		Compression: s.Compression, Destination: s.Destination.Name, Filters: s.Filters, Columns: s.Dataset.ColumnNames(),
+		Requester: r.Requester, Desk: r.Desk, Simulation: r.Simulation, TraceID: r.TraceID, Status: Intended,
+		DeliveryStatus: Undelivered, VerificationStatus: Unverified,
+	}
+}
+
+// Snapshot says what a dataset was read from.
+type Snapshot struct {
+	ID         string // pg_current_snapshot()
+	At         time.Time
+	Checkpoint string // newest one; empty when there is none
+	FromLeaf   int64  // of ledger-bounded datasets
+	ToLeaf     int64
+	Rows       int64 // to be read
+}
+
+// SealOf is what is known once an artefact is written: a Seal without its name,
+// its place in the chain and its manifest.
+func SealOf(s Spec, from Snapshot, t Totals) Seal {
+	return Seal{
+		Snapshot: from.ID, SnapshotAt: from.At, Checkpoint: from.Checkpoint, FromLeaf: from.FromLeaf, ToLeaf: from.ToLeaf,
+		Reproducible: s.Dataset.Ledger, FileSHA256: t.FileSHA256, FileBytes: t.FileBytes, ContentSHA256: t.ContentSHA256,
+		ContentBytes: t.ContentBytes, Rows: t.Rows,
+	}
+}
+
+// DigestOf is the SHA-256 of bytes in hexadecimal.
+func DigestOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"finobs/internal/approval"
+	"finobs/internal/export"
 
 	"github.com/lib/pq"
 )
@@ -150,6 +151,8 @@ func versionQuery(target approval.Target) (query string, id any, known bool) {
 		return `SELECT coalesce(max(version)::text, '') FROM finobs.incident WHERE incident_id = $1`, n, true
 	case approval.UserTarget:
 		return `SELECT coalesce(max(version)::text, '0') FROM finobs.person WHERE person_key = $1`, approval.PersonOfTarget(target).Key(), true
+	case export.DestinationTarget:
+		return `SELECT coalesce(max(digest), '') FROM finobs.destination WHERE name = $1 AND NOT gone`, target.ID, true
 	default:
 		return "", nil, false
 	}

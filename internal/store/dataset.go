@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"finobs/internal/export"
 	"finobs/internal/fault"
@@ -75,26 +74,16 @@ func cell(d export.Dataset, c export.Column) string {
 	return c.Name + "::text"
 }
 
-// Snapshot says what a dataset was read from.
-type Snapshot struct {
-	ID         string // pg_current_snapshot()
-	At         time.Time
-	Checkpoint string // newest one; empty when there is none
-	FromLeaf   int64  // of ledger-bounded datasets
-	ToLeaf     int64
-	Rows       int64 // to be read
-}
-
 // StreamDataset calls begin once and then row for every row that matches, in the
 // order of the dataset's key, all from one repeatable-read snapshot. Cells are
 // valid until row returns. Memory does not grow with the number of rows.
-func (w *Writer) StreamDataset(ctx context.Context, s export.Spec, begin func(Snapshot) error, row func([]export.Cell) error) error {
+func (w *Writer) StreamDataset(ctx context.Context, s export.Spec, begin func(export.Snapshot) error, row func([]export.Cell) error) error {
 	tx, err := w.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("beginning snapshot: %w", classify(err))
 	}
 	defer tx.Rollback() // nothing was written
-	var snapshot Snapshot
+	var snapshot export.Snapshot
 	if err := tx.QueryRowxContext(ctx, "SELECT pg_current_snapshot()::text, clock_timestamp()").Scan(&snapshot.ID, &snapshot.At); err != nil {
 		return fmt.Errorf("taking snapshot: %w", classify(err))
 	}
@@ -158,7 +147,7 @@ func stream(ctx context.Context, q *sqlx.Tx, query string, args []any, columns i
 }
 
 // checkpointIn reads the newest checkpoint of a snapshot and returns its size.
-func checkpointIn(ctx context.Context, q *sqlx.Tx, into *Snapshot) (int64, error) {
+func checkpointIn(ctx context.Context, q *sqlx.Tx, into *export.Snapshot) (int64, error) {
 	var text []byte
 	err := q.QueryRowxContext(ctx, `SELECT note FROM api.checkpoint ORDER BY size DESC LIMIT 1`).Scan(&text)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -141,6 +141,20 @@ func (t *Tx) ExportOf(ctx context.Context, approvalID int64) (export.Export, boo
 	return x, true, err
 }
 
+// ExportOfSlot reads the export of a slot of a schedule, if there is one.
+func (t *Tx) ExportOfSlot(ctx context.Context, scheduleID int64, slot time.Time) (export.Export, bool, error) {
+	var row exportRow
+	err := t.get(ctx, &row, `SELECT `+exportStateColumns+` FROM finobs.export WHERE schedule_id = $1 AND slot = $2`, scheduleID, slot)
+	if errors.Is(err, sql.ErrNoRows) {
+		return export.Export{}, false, nil
+	}
+	if err != nil {
+		return export.Export{}, false, fmt.Errorf("reading export of schedule %d: %w", scheduleID, err)
+	}
+	x, err := row.domain()
+	return x, true, err
+}
+
 // LockExport reads one export and keeps others from changing it until the
 // transaction ends; a fault of kind NotFound when there is none.
 func (t *Tx) LockExport(ctx context.Context, id int64) (export.Export, error) {
@@ -242,21 +256,8 @@ func (r *Reader) export(ctx context.Context, where string, id int64) (export.Exp
 	return x, true, err
 }
 
-// ExportFilter selects exports; zero fields select all.
-type ExportFilter struct {
-	Status       export.Status
-	Dataset      string
-	Format       export.Format
-	Destination  string
-	Requester    string // sub
-	Schedule     int64
-	Delivery     export.DeliveryStatus
-	Verification export.Verdict
-	From, To     time.Time // created in [From, To)
-	IDs          []int64
-}
-
-func (f ExportFilter) where() (string, []any) {
+// selected are the conditions of a selection of exports.
+func selected(f export.Selection) conditions {
 	var c conditions
 	for _, e := range []struct{ column, value string }{
 		{"status", string(f.Status)}, {"dataset", f.Dataset}, {"format", string(f.Format)}, {"destination", f.Destination},
@@ -278,13 +279,12 @@ func (f ExportFilter) where() (string, []any) {
 	if f.IDs != nil {
 		c.add("export_id = ANY (?)", pq.Array(f.IDs))
 	}
-	return c.text, c.args
+	return c
 }
 
 // Exports lists exports, newest first.
-func (r *Reader) Exports(ctx context.Context, f ExportFilter, p Page) ([]export.Export, error) {
-	where, args := f.where()
-	c := conditions{where, args}
+func (r *Reader) Exports(ctx context.Context, f export.Selection, p Page) ([]export.Export, error) {
+	c := selected(f)
 	if p.Before != 0 {
 		c.add("export_id < ?", p.Before)
 	}
