@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +12,8 @@ import (
 	"finobs/internal/approval"
 	"finobs/internal/canonical"
 	"finobs/internal/export"
+
+	"github.com/go-json-experiment/json"
 )
 
 // Types of the manifest's layers: in-toto Attestation Framework v1, statement and
@@ -48,15 +49,15 @@ type Digest struct {
 // unless they say how they were made.
 type Predicate struct {
 	ExportID       int64             `json:"export_id,string"`
-	ScheduleID     int64             `json:"schedule_id,string,omitempty"`
-	Slot           *time.Time        `json:"slot,omitempty"` // of the schedule
+	ScheduleID     int64             `json:"schedule_id,string,omitzero"`
+	Slot           *time.Time        `json:"slot,omitzero"` // of the schedule
 	Dataset        string            `json:"dataset"`
 	DatasetVersion string            `json:"dataset_version"`
 	Columns        []Column          `json:"columns"`
 	Filters        map[string]string `json:"filters"`
 	Format         string            `json:"format"`
 	Compression    string            `json:"compression"`
-	FormulaGuard   string            `json:"formula_guard,omitempty"` // how text cells of CSV were made harmless
+	FormulaGuard   string            `json:"formula_guard,omitzero"` // how text cells of CSV were made harmless
 	Destination    string            `json:"destination"`
 	Requester      approval.Person   `json:"requester"`
 	Desk           string            `json:"desk"`
@@ -76,8 +77,8 @@ type Predicate struct {
 	Reproducible bool      `json:"reproducible"`
 	Snapshot     string    `json:"snapshot"` // of Postgres, that the rows were read in
 	SnapshotAt   time.Time `json:"snapshot_at"`
-	FromLeaf     *int64    `json:"from_leaf,string,omitempty"` // of ledger-bounded exports: first index, and the one after the last
-	ToLeaf       *int64    `json:"to_leaf,string,omitempty"`
+	FromLeaf     *int64    `json:"from_leaf,string,omitzero"` // of ledger-bounded exports: first index, and the one after the last
+	ToLeaf       *int64    `json:"to_leaf,string,omitzero"`
 	Checkpoint   string    `json:"checkpoint"` // newest signed one in that snapshot; empty when there was none
 
 	Number        int64     `json:"number,string"`        // place in the chain of manifests, from 1
@@ -182,7 +183,7 @@ func (s Statement) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding statement: %w", err)
 	}
-	var o canonical.Object
+	var o canonical.Object // which refuses numbers and null
 	if err := json.Unmarshal(raw, &o); err != nil {
 		return nil, fmt.Errorf("encoding statement: %w", err)
 	}
@@ -193,9 +194,7 @@ func (s Statement) encode() ([]byte, error) {
 // member goes unread.
 func parseStatement(payload []byte) (Statement, error) {
 	var s Statement
-	dec := json.NewDecoder(bytes.NewReader(payload))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&s); err != nil {
+	if err := json.Unmarshal(payload, &s, json.RejectUnknownMembers(true)); err != nil {
 		return s, fmt.Errorf("reading statement: %w", err)
 	}
 	again, err := s.encode()
