@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 
 	"finobs/internal/ledger"
@@ -16,6 +18,9 @@ func (c Copy) Included(leaf, text []byte) (index int64, tree ledger.Tree, err er
 	var p proof.TLogProof
 	if err := p.Unmarshal(text); err != nil {
 		return 0, ledger.Tree{}, fmt.Errorf("reading proof: %w", err)
+	}
+	if !bytes.Equal(p.Marshal(), text) { // the reader is lenient with line ends and base64
+		return 0, ledger.Tree{}, errors.New("reading proof: it has another spelling than the format's")
 	}
 	if tree, err = c.Open(p.Checkpoint); err != nil {
 		return 0, ledger.Tree{}, err

@@ -41,7 +41,8 @@ func TestAProofHoldsForItsEntryAlone(t *testing.T) {
 		if _, _, err := strangers.Included(leaf, text); !errors.Is(err, audit.ErrSignature) {
 			t.Errorf("entry %d by a stranger's key: %v", index, err)
 		}
-		for _, wrong := range []string{"", "index", strings.Replace(string(text), "index ", "index 18446744073709551615", 1)} {
+		for _, wrong := range []string{"", "index", strings.Replace(string(text), "index ", "index 18446744073709551615", 1),
+			strings.TrimSuffix(string(text), "\n"), strings.Replace(string(text), "\n", "\r\n", 1)} {
 			if _, _, err := l.copy().Included(leaf, []byte(wrong)); err == nil {
 				t.Errorf("a proof that reads %.40q holds", wrong)
 			}

@@ -122,15 +122,34 @@ func countRows(r io.Reader, f Format) (rows int64, err error) {
 }
 
 func countRecords(r io.Reader) (int64, error) {
-	records := csv.NewReader(r)
+	bounded := &boundedRecord{r: r}
+	records := csv.NewReader(bounded)
 	records.ReuseRecord = true
 	for rows := int64(-1); ; rows++ { // the header is no row
+		bounded.taken = 0
 		if _, err := records.Read(); errors.Is(err, io.EOF) {
 			return max(rows, 0), nil
 		} else if err != nil {
 			return max(rows, 0), err
 		}
 	}
+}
+
+// boundedRecord keeps one record from growing without end: a quotation mark that is
+// never closed would gather the rest of the file.
+type boundedRecord struct {
+	r     io.Reader
+	taken int64 // since the record began
+}
+
+// Read implements io.Reader.
+func (b *boundedRecord) Read(p []byte) (int, error) {
+	if b.taken > maxRow {
+		return 0, fmt.Errorf("a record has over %d bytes", maxRow)
+	}
+	n, err := b.r.Read(p)
+	b.taken += int64(n)
+	return n, err
 }
 
 // parquetRows trusts the file's own count only as far as its pages bear it out.
