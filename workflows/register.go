@@ -9,7 +9,7 @@ import (
 func Register(r worker.WorkflowRegistry) {
 	for name, fn := range map[string]any{
 		Approval: approvalWorkflow, Export: exportWorkflow, Change: changeWorkflow, Act: actWorkflow, Notify: notifyWorkflow,
-		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow,
+		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow, ImportTransactions: importTransactionsWorkflow,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}
