@@ -94,11 +94,11 @@ func scalar(dec *jsontext.Decoder, name string) (string, *LineError) {
 	if err != nil {
 		return "", notAnObject(err)
 	}
-	switch value.Kind() {
-	case '"', '0':
-		return value.String(), nil
-	case 'n':
+	if value.Kind() == jsontext.KindNull {
 		return "", nil
+	}
+	if k := value.Kind(); k == jsontext.KindString || k == jsontext.KindNumber {
+		return value.String(), nil
 	}
 	return "", &LineError{Column: name, Problem: "it is neither text nor a number nor null"}
 }

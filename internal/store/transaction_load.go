@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -41,6 +39,7 @@ func (t *Tx) StageTransactions(ctx context.Context, read func(put func(line int,
 	if err != nil {
 		return fmt.Errorf("beginning to copy transactions: %w", classify(err))
 	}
+	defer in.Close()
 	err = read(func(line int, x *transaction.Transaction) error {
 		_, err := in.ExecContext(ctx, line, x.TradeID, x.ExecutionID, x.TradeDate.Format(time.DateOnly), dateOrNull(x.SettlementDate),
 			string(x.Side), x.Symbol, x.ISIN, x.CUSIP, x.Quantity.String(), x.Price.String(), x.Currency, decimalOrNull(x.GrossAmount), decimalOrNull(x.Fees),
@@ -51,12 +50,9 @@ func (t *Tx) StageTransactions(ctx context.Context, read func(put func(line int,
 		return nil
 	})
 	if err != nil {
-		return errors.Join(err, in.Close())
+		return err
 	}
-	if _, err := in.ExecContext(ctx); err != nil { // sends what is buffered
-		return errors.Join(fmt.Errorf("copying transactions: %w", classify(err)), in.Close())
-	}
-	if err := in.Close(); err != nil {
+	if _, err := in.ExecContext(ctx); err != nil { // sends what is buffered, and ends the copy
 		return fmt.Errorf("copying transactions: %w", classify(err))
 	}
 	// Without figures the planner takes the table for a small one.
@@ -147,7 +143,7 @@ func (t *Tx) MergeTransactions(ctx context.Context, importID int64, source, orig
 
 func (t *Tx) correct(ctx context.Context, importID int64, source, origin, traceID string) (int64, error) {
 	return t.changed(ctx, `
-		WITH other AS MATERIALIZED (
+		WITH other AS (
 			SELECT x.transaction_id, l.line
 			FROM transaction_line l JOIN finobs.transaction x ON x.source = $1 AND x.trade_id = l.trade_id AND x.import_id <> $3
 			WHERE (x.execution_id, x.trade_date, x.settlement_date, x.side, x.symbol, x.isin, x.cusip, x.quantity, x.price, x.currency,
@@ -169,7 +165,6 @@ func (t *Tx) correct(ctx context.Context, importID int64, source, origin, traceI
 }
 
 func (t *Tx) changed(ctx context.Context, query string, args ...any) (int64, error) {
-	var res sql.Result
 	res, err := t.tx.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, classify(err)
