@@ -33,8 +33,9 @@ test: setup ## set up and run all tests
 	go test $(RACE) -timeout 20m ./...
 
 .PHONY: fuzz
-fuzz: ## fuzz the reader of fails files for a minute
+fuzz: ## fuzz the readers of files, each for a minute
 	go test -run '^$$' -fuzz FuzzReadFails -fuzztime 1m ./internal/intake
+	go test -run '^$$' -fuzz FuzzReadTransactions -fuzztime 1m ./internal/intake
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100
@@ -43,6 +44,10 @@ scale: setup ## compare 10,000 waiting requests with 100
 .PHONY: bench-log
 bench-log: setup ## measure the log: appends with the sequencer, verification of 1,000,000 entries
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run 'TestAppendThroughput|TestAMillion' ./internal/sequencer ./internal/audit
+
+.PHONY: bench-load
+bench-load: setup ## load 1,000,000 transactions and compare with psql's copy
+	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run TestAMillionTransactions ./e2e
 
 .PHONY: chaos
 chaos: setup ## 1,000 crashes of the sequencer between commit, sign and publish

@@ -3,8 +3,6 @@ package activities
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"os"
 	"strconv"
 	"time"
 
@@ -16,26 +14,15 @@ import (
 	"finobs/internal/fault"
 	"finobs/internal/incident"
 	"finobs/internal/intake"
-	"finobs/internal/ledger"
-
-	"go.temporal.io/sdk/activity"
 )
 
 // FailsTx is what the activities over fails need of a transaction.
 type FailsTx interface {
-	Recorder
-	ReportOfImport(ctx context.Context, source, contentSHA256 string) (json.RawMessage, bool, error)
-	NextImportID(ctx context.Context) (int64, error)
+	ImportTx
 	PutFails(ctx context.Context, importID int64, batch []intake.Fail) (intake.Changes, error)
-	InsertImport(ctx context.Context, i intake.Import) error
 	FailedSecurities(ctx context.Context, minShares int64, minDays int) ([]desk.FailedSecurity, error)
 	OpenIncident(ctx context.Context, i incident.Incident) (id int64, opened bool, err error)
 	UpdateIncident(ctx context.Context, id int64, i incident.Incident) (bool, error)
-}
-
-// Spool holds received files by their SHA-256.
-type Spool interface {
-	Open(name string) (*os.File, error)
 }
 
 // Fails are the activities over the SEC's fails-to-deliver files.
@@ -48,60 +35,23 @@ type Fails struct {
 // batchRows is how many balances one statement writes.
 const batchRows = 5000
 
-// ImportInput is a received file with the API's word for who sent it.
-type ImportInput struct {
-	FirstRun string      `json:"first_run"`
-	Command  string      `json:"command"`
-	File     intake.File `json:"file"`
-}
-
 // ImportFailsFile loads a spooled file in one transaction: all good lines and the
 // report, or nothing. A content that was imported before changes nothing.
 func (x *Fails) ImportFailsFile(ctx context.Context, in ImportInput) (json.RawMessage, error) {
-	defer beat(ctx)()
-	digest, err := in.File.Digest()
-	if err != nil {
-		return nil, temporalError(fault.Wrap(err, fault.Invalid, "invalid-import", "the file's name is not valid text"))
+	if !in.File.Fails() {
+		return nil, temporalError(fault.New(fault.Invalid, "invalid-import", "a file of kind %s is not one of fails", in.File.Kind))
 	}
-	c, err := command(ctx, x.Verifier, in.Command, digest)
-	if err != nil {
-		return nil, temporalError(refuseStart(ctx, x.InTx, in.FirstRun, in.Command, err))
-	}
-	file, err := x.Spool.Open(in.File.ContentSHA256)
-	if err != nil {
-		return nil, fmt.Errorf("opening received file: %w", err)
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("opening received file: %w", err)
-	}
-	var report json.RawMessage
-	err = x.InTx(ctx, func(tx FailsTx) error {
-		earlier, found, err := tx.ReportOfImport(ctx, intake.SourceFails, in.File.ContentSHA256)
-		if err != nil || found {
-			report = earlier
-			return err
-		}
-		report, err = load(ctx, tx, in, c, file, info.Size())
-		return err
-	})
-	failpoint.Hit("import.after-load")
-	return report, temporalError(err)
+	return importFile(ctx, x.InTx, x.Verifier, x.Spool, in, loadFails)
 }
 
-func load(ctx context.Context, tx FailsTx, in ImportInput, c attest.Command, file *os.File, size int64) (json.RawMessage, error) {
-	id, err := tx.NextImportID(ctx)
-	if err != nil {
-		return nil, err
-	}
+func loadFails(ctx context.Context, tx FailsTx, l loading) (loaded, error) {
 	var out intake.ImportReport
 	batch := make([]intake.Fail, 0, batchRows)
 	flush := func() error {
 		if len(batch) == 0 {
 			return nil
 		}
-		changes, err := tx.PutFails(ctx, id, batch)
+		changes, err := tx.PutFails(ctx, l.id, batch)
 		if err != nil {
 			return err
 		}
@@ -109,9 +59,8 @@ func load(ctx context.Context, tx FailsTx, in ImportInput, c attest.Command, fil
 		batch = batch[:0]
 		return nil
 	}
-	// The rows name their import, so it goes first; its report follows at the end
-	// of the same transaction. The foreign key is checked at the end.
-	out.Report, err = intake.ReadFails(file, func(f intake.Fail) error {
+	var err error
+	out.Report, err = intake.ReadFails(l.content, func(f intake.Fail) error {
 		if batch = append(batch, f); len(batch) == batchRows {
 			return flush()
 		}
@@ -120,38 +69,10 @@ func load(ctx context.Context, tx FailsTx, in ImportInput, c attest.Command, fil
 	if err == nil {
 		err = flush()
 	}
-	if err != nil {
-		return nil, err
-	}
-	if why := out.Refusal(); in.File.Strict && why != "" {
-		return nil, fault.New(fault.Invalid, "file-not-clean", "strict import refused the whole file; %s", why)
-	}
-	report, err := json.Marshal(out)
-	if err != nil {
-		return nil, fmt.Errorf("encoding report: %w", err)
-	}
-	err = tx.InsertImport(ctx, intake.Import{
-		ID: id, Source: intake.SourceFails, ContentSHA256: in.File.ContentSHA256, Origin: in.File.Origin, FileName: in.File.FileName, Bytes: size, Report: report,
-		ImportedIss: c.Principal.Issuer, ImportedSub: c.Principal.Subject,
-		WorkflowID: activity.GetInfo(ctx).WorkflowExecution.ID, TraceID: c.TraceID,
-	})
-	if err != nil {
-		return nil, err
-	}
-	_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, "import", in.File.ContentSHA256), importedEntry(in, c, out))
-	return report, err
-}
-
-func importedEntry(in ImportInput, c attest.Command, out intake.ImportReport) ledger.Entry {
-	return ledger.Entry{
-		Type: "import.done", Actor: ledger.By(c.Principal), Subject: ledger.Subject{Kind: "import", ID: in.File.ContentSHA256},
-		Action: "import", Outcome: "done", Desk: c.Principal.Desk, RequestID: c.RequestID, TraceID: c.TraceID,
-		Details: canonical.Object{
-			"source": intake.SourceFails, "content_sha256": in.File.ContentSHA256, "file_name": in.File.FileName, "origin": in.File.Origin,
-			"rows": strconv.Itoa(out.Rows), "bad_lines": strconv.Itoa(out.BadLines), "trailer": out.TrailerStatus,
-			"added": strconv.FormatInt(out.Changes.Added, 10), "corrected": strconv.FormatInt(out.Changes.Corrected, 10),
-		},
-	}
+	return loaded{report: out, refusal: out.Refusal(), details: canonical.Object{
+		"rows": strconv.Itoa(out.Rows), "bad_lines": strconv.Itoa(out.BadLines), "trailer": out.TrailerStatus,
+		"added": strconv.FormatInt(out.Changes.Added, 10), "corrected": strconv.FormatInt(out.Changes.Corrected, 10),
+	}}, err
 }
 
 // DetectInput starts a detection over everything that is loaded.

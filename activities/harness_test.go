@@ -51,17 +51,18 @@ func workflowType(t *testing.T) string {
 
 // desk is a real database with the activities over it, and the API's signer.
 type desk struct {
-	db        pgtest.Database
-	writer    *store.Writer
-	reader    *store.Reader
-	signer    attest.Signer
-	approvals *activities.Approvals
-	acts      *activities.Acts
-	exports   *activities.Exports
-	fails     *activities.Fails
-	incidents *activities.Incidents
-	artefacts string
-	spool     *blobdir.Dir
+	db           pgtest.Database
+	writer       *store.Writer
+	reader       *store.Reader
+	signer       attest.Signer
+	approvals    *activities.Approvals
+	acts         *activities.Acts
+	exports      *activities.Exports
+	fails        *activities.Fails
+	transactions *activities.Transactions
+	incidents    *activities.Incidents
+	artefacts    string
+	spool        *blobdir.Dir
 }
 
 func newDesk(t *testing.T) *desk {
@@ -94,6 +95,7 @@ func newDesk(t *testing.T) *desk {
 		InTx: store.InTx[activities.ExportTx](d.writer), Verifier: verifier, Data: d.writer, Artefacts: artefacts,
 	}
 	d.fails = &activities.Fails{InTx: store.InTx[activities.FailsTx](d.writer), Verifier: verifier, Spool: d.spool}
+	d.transactions = &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.writer), Verifier: verifier, Spool: d.spool}
 	d.incidents = &activities.Incidents{InTx: store.InTx[activities.IncidentTx](d.writer), Verifier: verifier}
 	return d
 }

@@ -52,27 +52,39 @@ func describe(d *huma.OpenAPI) {
 	}
 	d.Paths["/exports/{id}/content"].Get.Responses = map[string]*huma.Response{"200": artefact, "default": problem}
 
-	ingest := d.Paths["/ingest/fails"].Post
-	ingest.Responses = map[string]*huma.Response{
-		"200":     {Description: "The file is imported, or was before", Content: view(importView{})},
-		"202":     {Description: "The file is received; GET /imports/{sha256} tells more", Content: view(importView{})},
-		"default": problem,
-	}
-	ingest.RequestBody = &huma.RequestBody{
-		Required: true, Description: "The file as it is, 1 GiB at most",
-		Content: map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}},
-	}
-	word := &huma.Schema{Type: huma.TypeString}
-	ingest.Parameters = []*huma.Param{
-		{Name: "file_name", In: "query", Schema: word, Description: "as the sender calls the file"},
-		{Name: "origin", In: "query", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"live", "demo"}, Default: "live"}},
-		{Name: "strict", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean, Default: false},
-			Description: "refuse the whole file when one line is bad or the trailer does not agree"},
-	}
+	describeFiles(d, view(importView{}), problem)
 	for _, path := range []string{"/healthz", "/readyz"} {
 		d.Paths[path].Get.Responses = map[string]*huma.Response{"200": {Description: "It does"}}
 	}
 	d.Paths["/readyz"].Get.Responses["503"] = &huma.Response{Description: "A dependency is unavailable"}
+}
+
+// describeFiles describes the routes that take a file as the body.
+func describeFiles(d *huma.OpenAPI, imported map[string]*huma.MediaType, problem *huma.Response) {
+	word := &huma.Schema{Type: huma.TypeString}
+	parameters := []*huma.Param{
+		{Name: "file_name", In: "query", Schema: word, Description: "as the sender calls the file"},
+		{Name: "origin", In: "query", Schema: &huma.Schema{Type: huma.TypeString, Enum: []any{"live", "demo"}, Default: "live"}},
+		{Name: "strict", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean, Default: false},
+			Description: "refuse the whole file when one line is bad or a trailer does not agree"},
+	}
+	source := &huma.Param{Name: "source", In: "query", Schema: word, Description: "whose books these are; default: the caller's sub"}
+	binary := &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
+	for path, content := range map[string]map[string]*huma.MediaType{
+		"/ingest/fails": {"application/octet-stream": binary},
+		"/transactions": {"text/csv": binary, "application/x-ndjson": binary, "application/json": {Schema: &huma.Schema{Type: huma.TypeObject}}},
+	} {
+		op := d.Paths[path].Post
+		op.Responses = map[string]*huma.Response{
+			"200":     {Description: "The file is imported, or was before", Content: imported},
+			"202":     {Description: "The file is received; GET /imports/{sha256} tells more", Content: imported},
+			"default": problem,
+		}
+		op.RequestBody = &huma.RequestBody{Required: true, Description: "The file as it is, 1 GiB at most", Content: content}
+		op.Parameters = parameters
+	}
+	post := d.Paths["/transactions"].Post
+	post.Parameters = append([]*huma.Param{source}, parameters...)
 }
 
 // alsoAnswers says which other statuses come with the same body as 200.

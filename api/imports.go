@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"finobs/internal/blobdir"
@@ -26,11 +28,13 @@ const (
 	maxFile       = 1 << 30          // bytes of a received file
 	uploadTimeout = 10 * time.Minute // for sending one
 	maxFileName   = 200              // bytes
+	maxSource     = 128              // bytes of a source's name
 )
 
 // importView is an import in answers.
 type importView struct {
 	ContentSHA256 string          `json:"content_sha256"`
+	Kind          string          `json:"kind" enum:"sec_fails,transactions"`
 	Source        string          `json:"source"`
 	Status        string          `json:"status" enum:"accepted,done"`
 	FileName      string          `json:"file_name,omitempty"`
@@ -39,7 +43,7 @@ type importView struct {
 	Repeated      bool            `json:"repeated" doc:"this content was imported before, and nothing was changed"`
 	ImportedBy    *personView     `json:"imported_by,omitempty"`
 	ImportedAt    *time.Time      `json:"imported_at,omitempty"`
-	Report        json.RawMessage `json:"report,omitempty" doc:"lines, rows, bad lines with their numbers, trailer, changes"`
+	Report        json.RawMessage `json:"report,omitempty" doc:"lines, rows, bad lines with their numbers, changes; of fails files also the trailer"`
 	Detected      *detectedView   `json:"detected,omitempty"`
 	TraceID       string          `json:"trace_id,omitempty"`
 }
@@ -53,7 +57,7 @@ type detectedView struct {
 func viewImport(i intake.Import) importView {
 	at := i.ImportedAt.UTC()
 	return importView{
-		ContentSHA256: i.ContentSHA256, Source: i.Source, Status: "done", FileName: i.FileName, Origin: i.Origin, Bytes: i.Bytes,
+		ContentSHA256: i.ContentSHA256, Kind: string(i.Kind), Source: i.Source, Status: "done", FileName: i.FileName, Origin: i.Origin, Bytes: i.Bytes,
 		ImportedBy: &personView{i.ImportedIss, i.ImportedSub}, ImportedAt: &at, Report: i.Report, TraceID: i.TraceID,
 	}
 }
@@ -61,7 +65,18 @@ func viewImport(i intake.Import) importView {
 // ingestFails takes the body as a file. It is stored by its digest before
 // anything is started, so a file is never half-received.
 func (s *Server) ingestFails(c *gin.Context) {
-	view, status, err := s.receive(c)
+	file, err := fileParameters(c, "file_name", "origin", "strict")
+	if err != nil {
+		abort(c, err)
+		return
+	}
+	file.Kind = intake.KindFails
+	s.ingest(c, file)
+}
+
+// ingest receives the body as a file of which all but the content is known.
+func (s *Server) ingest(c *gin.Context, file intake.File) {
+	view, status, err := s.receive(c, file)
 	if err != nil {
 		abort(c, err)
 		return
@@ -69,12 +84,8 @@ func (s *Server) ingestFails(c *gin.Context) {
 	c.JSON(status, view)
 }
 
-func (s *Server) receive(c *gin.Context) (importView, int, error) {
+func (s *Server) receive(c *gin.Context, file intake.File) (importView, int, error) {
 	ctx := c.Request.Context()
-	file, err := fileParameters(c)
-	if err != nil {
-		return importView{}, 0, err
-	}
 	rc := http.NewResponseController(c.Writer)
 	if err := errors.Join(rc.SetReadDeadline(time.Now().Add(uploadTimeout)), rc.SetWriteDeadline(time.Now().Add(uploadTimeout))); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return importView{}, 0, err
@@ -82,14 +93,15 @@ func (s *Server) receive(c *gin.Context) (importView, int, error) {
 	sha, size, err := s.Spool.Put(c.Request.Body, maxFile)
 	switch {
 	case errors.Is(err, blobdir.ErrTooLarge):
-		return importView{}, 0, fault.New(fault.TooLarge, "file-too-large", "the file is over the limit of %d bytes; split it by settlement date", maxFile)
+		return importView{}, 0, fault.New(fault.TooLarge, "file-too-large", "the file is over the limit of %d bytes; split it by date", maxFile)
 	case err != nil:
 		return importView{}, 0, fault.Wrap(err, fault.Invalid, "file-unreadable", "the file could not be received in full; send it again")
 	case size == 0:
 		return importView{}, 0, fault.New(fault.Invalid, "file-empty", "the body is empty; send the file as the body: --data-binary @FILE")
 	}
 	file.ContentSHA256 = sha
-	if earlier, err := s.Reader.Import(ctx, intake.SourceFails, sha); err == nil {
+	kind, source := file.Key()
+	if earlier, err := s.Reader.Import(ctx, kind, source, sha); err == nil {
 		return repeatedImport(earlier, file.Strict)
 	} else if fault.KindOf(err) != fault.NotFound {
 		return importView{}, 0, err
@@ -98,7 +110,7 @@ func (s *Server) receive(c *gin.Context) (importView, int, error) {
 	if err != nil {
 		return importView{}, 0, err
 	}
-	return s.awaitImport(ctx, run, sha)
+	return s.awaitImport(ctx, run, file)
 }
 
 // repeatedImport answers for a content that was imported before. Strict is a
@@ -106,23 +118,36 @@ func (s *Server) receive(c *gin.Context) (importView, int, error) {
 func repeatedImport(i intake.Import, strict bool) (importView, int, error) {
 	v := viewImport(i)
 	v.Repeated = true
-	var report intake.ImportReport
-	if err := json.Unmarshal(i.Report, &report); err != nil {
-		return v, 0, fmt.Errorf("reading report of import %d: %w", i.ID, err)
+	why, err := refusalOf(i)
+	if err != nil {
+		return v, 0, err
 	}
-	if why := report.Refusal(); strict && why != "" {
+	if strict && why != "" {
 		return v, 0, fault.New(fault.Conflict, "file-not-clean", "the file was imported before, without strict; %s", why)
 	}
 	return v, http.StatusOK, nil
 }
 
-func fileParameters(c *gin.Context) (intake.File, error) {
+// refusalOf says why a strict import would have refused an imported file.
+func refusalOf(i intake.Import) (string, error) {
+	var report interface{ Refusal() string } = &intake.ImportReport{}
+	if i.Kind == intake.KindTransactions {
+		report = &intake.TransactionReport{}
+	}
+	if err := json.Unmarshal(i.Report, report); err != nil {
+		return "", fmt.Errorf("reading report of import %d: %w", i.ID, err)
+	}
+	return report.Refusal(), nil
+}
+
+// fileParameters reads the query parameters, of which there are those named.
+func fileParameters(c *gin.Context, known ...string) (intake.File, error) {
 	bad := func(format string, args ...any) (intake.File, error) {
 		return intake.File{}, fault.New(fault.Invalid, "invalid-request", format, args...)
 	}
 	for name := range c.Request.URL.Query() {
-		if name != "file_name" && name != "origin" && name != "strict" {
-			return bad("there is no query parameter %q; known are file_name, origin and strict", name)
+		if !slices.Contains(known, name) {
+			return bad("there is no query parameter %q; known are %s", name, strings.Join(known, ", "))
 		}
 	}
 	f := intake.File{FileName: c.Query("file_name"), Origin: c.DefaultQuery("origin", string(incident.Live))}
@@ -142,20 +167,30 @@ func fileParameters(c *gin.Context) (intake.File, error) {
 	return f, nil
 }
 
+// importWorkflow is the workflow that imports a file: its id and its type.
+func importWorkflow(f intake.File) (id, workflowType string) {
+	kind, source := f.Key()
+	id = workflows.ImportWorkflowID(kind, source, f.ContentSHA256)
+	if kind == intake.KindTransactions {
+		return id, workflows.ImportTransactions
+	}
+	return id, workflows.ImportFails
+}
+
 func (s *Server) startImport(ctx context.Context, f intake.File) (client.WorkflowRun, error) {
 	digest, err := f.Digest()
 	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "invalid-request", "file_name is not valid text")
+		return nil, fault.Wrap(err, fault.Invalid, "invalid-request", "file_name or source is not valid text")
 	}
-	workflowID := workflows.ImportWorkflowID(intake.SourceFails, f.ContentSHA256)
-	command, err := s.command(ctx, workflows.ImportFails, workflowID, digest)
+	workflowID, workflowType := importWorkflow(f)
+	command, err := s.command(ctx, workflowType, workflowID, digest)
 	if err != nil {
 		return nil, err
 	}
 	run, err := s.execute(ctx, client.StartWorkflowOptions{
 		ID: workflowID, TaskQueue: workflows.TaskQueue,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-	}, workflows.ImportFails, workflows.ImportInput{Command: command, File: f})
+	}, workflowType, workflows.ImportInput{Command: command, File: f})
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &started) {
 		return s.Temporal.GetWorkflow(ctx, workflowID, ""), nil
@@ -163,20 +198,24 @@ func (s *Server) startImport(ctx context.Context, f intake.File) (client.Workflo
 	return run, err
 }
 
-func (s *Server) awaitImport(ctx context.Context, run client.WorkflowRun, sha string) (importView, int, error) {
+func (s *Server) awaitImport(ctx context.Context, run client.WorkflowRun, f intake.File) (importView, int, error) {
+	kind, source := f.Key()
 	var result workflows.ImportResult
 	done, err := s.await(ctx, run, &result)
 	if err != nil {
 		return importView{}, 0, err
 	}
 	if !done {
-		return importView{ContentSHA256: sha, Source: intake.SourceFails, Status: "accepted"}, http.StatusAccepted, nil
+		return importView{ContentSHA256: f.ContentSHA256, Kind: string(kind), Source: source, Status: "accepted"}, http.StatusAccepted, nil
 	}
-	recorded, err := s.Reader.Import(ctx, intake.SourceFails, sha)
+	recorded, err := s.Reader.Import(ctx, kind, source, f.ContentSHA256)
 	if err != nil {
 		return importView{}, 0, err
 	}
 	v := viewImport(recorded)
+	if !f.Fails() {
+		return v, http.StatusOK, nil
+	}
 	v.Detected = &detectedView{result.Detected.Securities, result.Detected.Opened, result.Detected.Updated}
 	return v, http.StatusOK, nil
 }
@@ -209,6 +248,7 @@ var shaPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 type importInput struct {
 	SHA256 string `path:"sha256" doc:"SHA-256 of the file in hexadecimal"`
+	Source string `query:"source" maxLength:"128" doc:"of the file, when several sources sent the same content; default: the newest import of it"`
 }
 
 type importOutput struct {
@@ -220,13 +260,44 @@ func (s *Server) getImport(ctx context.Context, in *importInput) (*importOutput,
 	if !shaPattern.MatchString(in.SHA256) {
 		return nil, fault.New(fault.Invalid, "invalid-request", "the path must end in 64 hexadecimal digits in lower case")
 	}
-	run := s.Temporal.GetWorkflow(ctx, workflows.ImportWorkflowID(intake.SourceFails, in.SHA256), "")
-	view, status, err := s.awaitImport(ctx, run, in.SHA256)
-	var gone *serviceerror.NotFound
-	if errors.As(err, &gone) || fault.KindOf(err) == fault.Unavailable {
-		// Temporal forgets after its retention; the record does not.
-		recorded, readErr := s.Reader.Import(ctx, intake.SourceFails, in.SHA256)
-		return &importOutput{http.StatusOK, viewImport(recorded)}, readErr
+	recorded, err := s.Reader.LatestImport(ctx, in.Source, in.SHA256)
+	if err == nil && recorded.Kind != intake.KindFails {
+		return &importOutput{http.StatusOK, viewImport(recorded)}, nil
 	}
-	return &importOutput{status, view}, err
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return nil, err
+	}
+	// What was not recorded may run; what was may still detect.
+	notRecorded := err
+	for _, file := range s.importsOf(ctx, in) {
+		id, _ := importWorkflow(file)
+		view, status, err := s.awaitImport(ctx, s.Temporal.GetWorkflow(ctx, id, ""), file)
+		var gone *serviceerror.NotFound
+		switch {
+		case errors.As(err, &gone):
+			continue
+		case fault.KindOf(err) == fault.Unavailable && notRecorded == nil:
+			return &importOutput{http.StatusOK, viewImport(recorded)}, nil
+		}
+		return &importOutput{status, view}, err
+	}
+	if notRecorded != nil {
+		return nil, notRecorded
+	}
+	// Temporal forgets after its retention; the record does not.
+	return &importOutput{http.StatusOK, viewImport(recorded)}, nil
+}
+
+// importsOf are the files that a call may be about: without a source, fails and
+// transactions of the caller's own.
+func (s *Server) importsOf(ctx context.Context, in *importInput) []intake.File {
+	var files []intake.File
+	if in.Source == "" || in.Source == intake.SourceFails {
+		files = append(files, intake.File{Kind: intake.KindFails, ContentSHA256: in.SHA256})
+	}
+	source := in.Source
+	if source == "" {
+		source = principal(ctx).Subject
+	}
+	return append(files, intake.File{Kind: intake.KindTransactions, Source: source, ContentSHA256: in.SHA256})
 }

@@ -11,31 +11,32 @@ type Permission string
 
 // The closed set of permissions.
 const (
-	Public        Permission = "public" // no token needed
-	ApprovalRead  Permission = "approval.read"
-	ApprovalAsk   Permission = "approval.ask"
-	ApprovalAct   Permission = "approval.act"   // comment, assign, escalate, cancel
-	ApprovalJudge Permission = "approval.judge" // may decide; whether it counts is the policy's word
-	IncidentRead  Permission = "incident.read"
-	IncidentOpen  Permission = "incident.open"
-	ExportAsk     Permission = "export.ask"
-	ExportRead    Permission = "export.read"     // metadata of all exports, content of one's own
-	ExportReadAll Permission = "export.read_all" // content of everybody's
-	ImportRun     Permission = "import.run"
-	ImportRead    Permission = "import.read"
-	UserRead      Permission = "user.read"
-	UserAsk       Permission = "user.ask" // may ask for a change of the roster
-	PolicyRead    Permission = "policy.read"
-	PolicyAsk     Permission = "policy.ask" // may ask for other policies
-	NoticeRead    Permission = "notification.read"
-	NoticeResend  Permission = "notification.resend"
-	MetricsRead   Permission = "metrics.read"
-	AuditRead     Permission = "audit.read"
+	Public          Permission = "public" // no token needed
+	ApprovalRead    Permission = "approval.read"
+	ApprovalAsk     Permission = "approval.ask"
+	ApprovalAct     Permission = "approval.act"   // comment, assign, escalate, cancel
+	ApprovalJudge   Permission = "approval.judge" // may decide; whether it counts is the policy's word
+	IncidentRead    Permission = "incident.read"
+	IncidentOpen    Permission = "incident.open"
+	ExportAsk       Permission = "export.ask"
+	ExportRead      Permission = "export.read"     // metadata of all exports, content of one's own
+	ExportReadAll   Permission = "export.read_all" // content of everybody's
+	ImportRun       Permission = "import.run"
+	ImportRead      Permission = "import.read"
+	TransactionRead Permission = "transaction.read"
+	UserRead        Permission = "user.read"
+	UserAsk         Permission = "user.ask" // may ask for a change of the roster
+	PolicyRead      Permission = "policy.read"
+	PolicyAsk       Permission = "policy.ask" // may ask for other policies
+	NoticeRead      Permission = "notification.read"
+	NoticeResend    Permission = "notification.resend"
+	MetricsRead     Permission = "metrics.read"
+	AuditRead       Permission = "audit.read"
 )
 
 // Permissions that several roles have, by what they are for.
 var (
-	readAll = []Permission{ApprovalRead, IncidentRead, ImportRead, PolicyRead}
+	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, ImportRead, PolicyRead}
 	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
 	judge   = []Permission{ApprovalJudge, ExportAsk, ImportRun}

@@ -70,6 +70,11 @@ func (s *Server) routes() []route {
 		on(http.MethodPost, "/incidents/export", ExportAsk, "Export incidents, once approved", s.exportIncidents),
 		on(http.MethodGet, "/incidents/export", ExportAsk, "Export incidents, once approved (same as POST)", s.exportIncidents),
 
+		on(http.MethodGet, "/transactions", TransactionRead, "List transactions", s.listTransactions),
+		raw(http.MethodPost, "/transactions", ImportRun, "Load transactions sent as the body", s.postTransactions),
+		on(http.MethodGet, "/transactions/{id}", TransactionRead, "Read a transaction", s.getTransaction),
+		on(http.MethodGet, "/transactions/{id}/history", TransactionRead, "What a transaction was, and who loaded it", s.transactionHistory),
+
 		on(http.MethodGet, "/exports/", ExportRead, "List exports", s.listExports),
 		on(http.MethodGet, "/exports/{id}", ExportRead, "Read an export's metadata", s.getExport),
 		on(http.MethodGet, "/exports/{id}/content", ExportRead, "Download an artefact", s.exportContent),

@@ -21,13 +21,24 @@ var script = regexp.MustCompile("(?s)<!-- run by e2e/docs_test.go -->\n```sh\n(.
 
 // The commands of the README do what it says, in a folder like a fresh clone's.
 func TestCommandsOfTheReadme(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
+	runCommandsOf(t, "../README.md", "688 rows read", `"status":"pending"`, `"verdict":"approve"`, "ok  artefact")
+}
+
+func TestCommandsOfTheTransactions(t *testing.T) {
+	runCommandsOf(t, "../docs/transactions.md", "4     2    1      2", `error: line 4 trade_date: "2026-02-30" is not a calendar date`,
+		`"price":"37.3"`, `"version":2`, `"next_before":0`)
+}
+
+// runCommandsOf runs the first script of a page and looks for its output.
+func runCommandsOf(t *testing.T, page string, wanted ...string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := script.FindSubmatch(text)
 	if found == nil {
-		t.Fatal("the README has no commands to run")
+		t.Fatalf("%s has no commands to run", page)
 	}
 	dir := t.TempDir()
 	samples, err := filepath.Abs("../samples")
@@ -49,9 +60,9 @@ func TestCommandsOfTheReadme(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, wanted := range []string{"688 rows read", `"status":"pending"`, `"verdict":"approve"`, "ok  artefact"} {
-		if !strings.Contains(string(out), wanted) {
-			t.Errorf("the output lacks %q:\n%s", wanted, out)
+	for _, part := range wanted {
+		if !strings.Contains(string(out), part) {
+			t.Errorf("the output lacks %q:\n%s", part, out)
 		}
 	}
 }

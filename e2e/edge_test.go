@@ -178,6 +178,8 @@ func TestPermissions(t *testing.T) {
 		"GET /exports/":             {"alice": true, "carol": true, "dave": true, "eve": true},
 		"GET /exports/1/content":    {"alice": true, "carol": true, "dave": true, "eve": true},
 		"POST /ingest/fails":        {"alice": true, "carol": true, "dave": true},
+		"POST /transactions":        {"alice": true, "carol": true, "dave": true},
+		"GET /transactions":         {"alice": true, "carol": true, "dave": true, "eve": true, "victor": true},
 	}
 	for route, may := range matrix {
 		method, path, _ := strings.Cut(route, " ")
@@ -255,7 +257,7 @@ func TestDocumentAndItsPage(t *testing.T) {
 	}
 	for path, methods := range map[string][]string{
 		"/approval/": {"get", "post"}, "/approval/{id}/decision": {"post"}, "/incidents/export": {"get", "post"},
-		"/exports/{id}/content": {"get"}, "/ingest/fails": {"post"}, "/healthz": {"get"},
+		"/exports/{id}/content": {"get"}, "/ingest/fails": {"post"}, "/transactions": {"get", "post"}, "/healthz": {"get"},
 	} {
 		for _, method := range methods {
 			if doc.Paths[path][method] == nil {

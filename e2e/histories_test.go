@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"finobs/internal/incident"
+	"finobs/internal/intake"
 	"finobs/workflows"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -51,7 +52,10 @@ func TestSaveHistories(t *testing.T) {
 	save(t, world, dir, "approval-approved", plain.workflowID(t))
 
 	imported := want(t, ingest(t, world, "analyst", failsFile(2, 5, "HIST"), ""), http.StatusOK)
-	save(t, world, dir, "import-fails", workflows.ImportWorkflowID("sec_fails", imported.str("content_sha256")))
+	save(t, world, dir, "import-fails", workflows.ImportWorkflowID(intake.KindFails, intake.SourceFails, imported.str("content_sha256")))
+
+	loaded := want(t, load(t, "text/csv", tradesHeader+trade("HIST-1")+trade("HIST-1"), "&source=hist"), http.StatusOK)
+	save(t, world, dir, "import-transactions", workflows.ImportWorkflowID(intake.KindTransactions, "hist", loaded.str("content_sha256")))
 
 	opened := want(t, world.call(t, "alice", "POST", "/incidents",
 		`{"kind":"`+string(incident.Other)+`","severity":"low","title":"for the history"}`), http.StatusCreated)

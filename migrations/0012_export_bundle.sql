@@ -6,7 +6,7 @@
 
 -- +migrate Up
 GRANT USAGE ON SCHEMA api TO finobs_worker;
-GRANT SELECT ON api.incident, api.person, api.log_entry, api.checkpoint, api.tile TO finobs_worker;
+GRANT SELECT ON api.incident, api.transaction, api.person, api.log_entry, api.checkpoint, api.tile TO finobs_worker;
 
 -- Where exports can be delivered, as the workers' configuration has it. The
 -- digest is of what the name stands for; approvals are bound to it.
@@ -201,5 +201,5 @@ FROM finobs.export;
 GRANT SELECT ON api.export TO finobs_api;
 DROP VIEW api.destination;
 DROP TABLE finobs.destination;
-REVOKE SELECT ON api.incident, api.person, api.log_entry, api.checkpoint, api.tile FROM finobs_worker;
+REVOKE SELECT ON api.incident, api.transaction, api.person, api.log_entry, api.checkpoint, api.tile FROM finobs_worker;
 REVOKE USAGE ON SCHEMA api FROM finobs_worker;

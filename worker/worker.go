@@ -115,20 +115,22 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	notices := &activities.Notices{InTx: store.InTx[activities.NoticeTx](d.Store), Messenger: d.Messenger}
 	incidents := &activities.Incidents{InTx: store.InTx[activities.IncidentTx](d.Store), Verifier: d.Verifier}
 	fails := &activities.Fails{InTx: store.InTx[activities.FailsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
 	for name, fn := range map[string]any{
-		workflows.ActivityOpenRequest:    approvals.OpenRequest,
-		workflows.ActivityRecordDecision: approvals.RecordDecision,
-		workflows.ActivityExpireRequest:  approvals.ExpireRequest,
-		workflows.ActivityCancelRequest:  approvals.CancelRequest,
-		workflows.ActivityRecordAct:      acts.RecordAct,
-		workflows.ActivityApplyChange:    changes.ApplyChange,
-		workflows.ActivitySendNotice:     notices.SendNotice,
-		workflows.ActivityBuryNotice:     notices.BuryNotice,
-		workflows.ActivityGenerateExport: exports.GenerateExport,
-		workflows.ActivityConfirmExport:  exports.ConfirmExport,
-		workflows.ActivityRecordIncident: incidents.RecordIncident,
-		workflows.ActivityImportFails:    fails.ImportFailsFile,
-		workflows.ActivityDetectFails:    fails.DetectFails,
+		workflows.ActivityOpenRequest:        approvals.OpenRequest,
+		workflows.ActivityRecordDecision:     approvals.RecordDecision,
+		workflows.ActivityExpireRequest:      approvals.ExpireRequest,
+		workflows.ActivityCancelRequest:      approvals.CancelRequest,
+		workflows.ActivityRecordAct:          acts.RecordAct,
+		workflows.ActivityApplyChange:        changes.ApplyChange,
+		workflows.ActivitySendNotice:         notices.SendNotice,
+		workflows.ActivityBuryNotice:         notices.BuryNotice,
+		workflows.ActivityGenerateExport:     exports.GenerateExport,
+		workflows.ActivityConfirmExport:      exports.ConfirmExport,
+		workflows.ActivityRecordIncident:     incidents.RecordIncident,
+		workflows.ActivityImportFails:        fails.ImportFailsFile,
+		workflows.ActivityDetectFails:        fails.DetectFails,
+		workflows.ActivityImportTransactions: transactions.ImportTransactionsFile,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}

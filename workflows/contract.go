@@ -31,38 +31,40 @@ const TaskQueue = "finobs"
 
 // Registered workflow types.
 const (
-	Approval     = "Approval"
-	Export       = "Export"
-	Change       = "Change"
-	Act          = "Act"
-	Notify       = "Notify"
-	OpenIncident = "OpenIncident"
-	ImportFails  = "ImportFails"
-	Deliver      = "Deliver"
-	Redeliver    = "Redeliver"
-	Verify       = "VerifyExports"
+	Approval           = "Approval"
+	Export             = "Export"
+	Change             = "Change"
+	Act                = "Act"
+	Notify             = "Notify"
+	OpenIncident       = "OpenIncident"
+	ImportFails        = "ImportFails"
+	Deliver            = "Deliver"
+	Redeliver          = "Redeliver"
+	Verify             = "VerifyExports"
+	ImportTransactions = "ImportTransactions"
 )
 
 // Registered activity names.
 const (
-	ActivityOpenRequest     = "OpenRequest"
-	ActivityRecordDecision  = "RecordDecision"
-	ActivityExpireRequest   = "ExpireRequest"
-	ActivityCancelRequest   = "CancelRequest"
-	ActivityRecordAct       = "RecordAct"
-	ActivityApplyChange     = "ApplyChange"
-	ActivitySendNotice      = "SendNotice"
-	ActivityBuryNotice      = "BuryNotice"
-	ActivityGenerateExport  = "GenerateExport"
-	ActivityConfirmExport   = "ConfirmExport"
-	ActivityBundleExport    = "BundleExport"
-	ActivityDeliverExport   = "DeliverExport"
-	ActivityVerifyExports   = "VerifyExports"
-	ActivitySelectExports   = "SelectExports"
-	ActivityBeginRedelivery = "BeginRedelivery"
-	ActivityRecordIncident  = "RecordIncident"
-	ActivityImportFails     = "ImportFailsFile"
-	ActivityDetectFails     = "DetectFails"
+	ActivityOpenRequest        = "OpenRequest"
+	ActivityRecordDecision     = "RecordDecision"
+	ActivityExpireRequest      = "ExpireRequest"
+	ActivityCancelRequest      = "CancelRequest"
+	ActivityRecordAct          = "RecordAct"
+	ActivityApplyChange        = "ApplyChange"
+	ActivitySendNotice         = "SendNotice"
+	ActivityBuryNotice         = "BuryNotice"
+	ActivityGenerateExport     = "GenerateExport"
+	ActivityConfirmExport      = "ConfirmExport"
+	ActivityBundleExport       = "BundleExport"
+	ActivityDeliverExport      = "DeliverExport"
+	ActivityVerifyExports      = "VerifyExports"
+	ActivitySelectExports      = "SelectExports"
+	ActivityBeginRedelivery    = "BeginRedelivery"
+	ActivityRecordIncident     = "RecordIncident"
+	ActivityImportFails        = "ImportFailsFile"
+	ActivityDetectFails        = "DetectFails"
+	ActivityImportTransactions = "ImportTransactionsFile"
 )
 
 // SignalDecision carries a DecisionSignal to a workflow that waits at a gate.
@@ -117,9 +119,13 @@ func NotifyWorkflowID(notificationID string, round int) string {
 // caller's idempotency key, already bound to the caller.
 func IncidentWorkflowID(key string) string { return "incident-" + key }
 
-// ImportWorkflowID is the id of the workflow that imports a content.
-func ImportWorkflowID(source, contentSHA256 string) string {
-	return "import-" + source + "-" + contentSHA256
+// ImportWorkflowID is the id of the workflow that imports a content as a kind of
+// file of a source.
+func ImportWorkflowID(kind intake.Kind, source, contentSHA256 string) string {
+	if kind == intake.KindFails {
+		return "import-" + source + "-" + contentSHA256
+	}
+	return "import-" + string(kind) + "-" + source + "-" + contentSHA256
 }
 
 // DeliveryWorkflowID is the id of the workflow of an export's first delivery.
@@ -260,15 +266,16 @@ type IncidentResult struct {
 	Opened     bool  `json:"opened"` // false: an open incident has the same dedup key
 }
 
-// ImportInput starts ImportFails.
+// ImportInput starts ImportFails and ImportTransactions.
 type ImportInput struct {
 	Command string      `json:"command"` // token over the digest of File
 	File    intake.File `json:"file"`
 }
 
-// ImportResult is the result of ImportFails.
+// ImportResult is the result of ImportFails and of ImportTransactions, which
+// detects nothing.
 type ImportResult struct {
-	Report   json.RawMessage `json:"report"` // an intake.ImportReport
+	Report   json.RawMessage `json:"report"` // an intake.ImportReport or an intake.TransactionReport
 	Detected Detected        `json:"detected"`
 }
 

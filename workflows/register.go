@@ -9,7 +9,8 @@ import (
 func Register(r worker.WorkflowRegistry) {
 	for name, fn := range map[string]any{
 		Approval: approvalWorkflow, Export: exportWorkflow, Change: changeWorkflow, Act: actWorkflow, Notify: notifyWorkflow,
-		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow, Deliver: deliverWorkflow, Redeliver: redeliverWorkflow, Verify: verifyWorkflow,
+		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow, ImportTransactions: importTransactionsWorkflow,
+		Deliver: deliverWorkflow, Redeliver: redeliverWorkflow, Verify: verifyWorkflow,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}

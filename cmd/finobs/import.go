@@ -21,51 +21,66 @@ import (
 
 func importCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "import", Short: "Send files to the API"}
+	cmd.AddCommand(importFailsCommand(), importTransactionsCommand())
+	return cmd
+}
+
+func importFailsCommand() *cobra.Command {
 	var strict bool
 	var origin string
-	fails := &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "fails FILE",
 		Short: "Import an SEC fails-to-deliver file",
 		Args:  cobra.ExactArgs(1),
 	}
-	call := apiFlags(fails, "analyst")
-	fails.Flags().BoolVar(&strict, "strict", false, "refuse the whole file when one line is bad or the trailer does not agree")
-	fails.Flags().StringVar(&origin, "origin", "live", "live or demo")
-	fails.RunE = func(cmd *cobra.Command, args []string) error {
+	call := apiFlags(cmd, "analyst")
+	cmd.Flags().BoolVar(&strict, "strict", false, "refuse the whole file when one line is bad or the trailer does not agree")
+	cmd.Flags().StringVar(&origin, "origin", "live", "live or demo")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := call(cmd.Context())
 		if err != nil {
 			return err
 		}
 		return c.importFails(cmd.Context(), args[0], origin, strict, cmd.OutOrStdout())
 	}
-	cmd.AddCommand(fails)
 	return cmd
+}
+
+func (c caller) importFails(ctx context.Context, path, origin string, strict bool, out io.Writer) error {
+	query := url.Values{"origin": {origin}, "strict": {fmt.Sprint(strict)}}
+	a, err := c.importFile(ctx, path, "/ingest/fails", "application/octet-stream", query)
+	if err != nil {
+		return err
+	}
+	return printImport(a, out)
 }
 
 // importWait is how long the command waits for a worker to finish.
 const importWait = 10 * time.Minute
 
-func (c caller) importFails(ctx context.Context, path, origin string, strict bool, out io.Writer) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("opening file: %w", err)
+// importFile sends a file, - for the standard input, and waits until it is
+// imported.
+func (c caller) importFile(ctx context.Context, path, route, contentType string, query url.Values) (answer, error) {
+	file := os.Stdin
+	if path != "-" {
+		var err error
+		if file, err = os.Open(path); err != nil {
+			return answer{}, fmt.Errorf("opening file: %w", err)
+		}
+		defer file.Close()
+		if info, err := file.Stat(); err != nil || info.IsDir() {
+			return answer{}, errors.Join(fmt.Errorf("%s is not a file", path), err)
+		}
+		query.Set("file_name", filepath.Base(path))
 	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || info.IsDir() {
-		return errors.Join(fmt.Errorf("%s is not a file", path), err)
-	}
-	query := url.Values{"file_name": {filepath.Base(path)}, "origin": {origin}, "strict": {fmt.Sprint(strict)}}
-	a, err := c.do(ctx, http.MethodPost, "/ingest/fails?"+query.Encode(), "application/octet-stream", file)
+	a, err := c.do(ctx, http.MethodPost, route+"?"+query.Encode(), contentType, file)
 	for deadline := time.Now().Add(importWait); err == nil && a.Status == http.StatusAccepted && time.Now().Before(deadline); {
-		a, err = c.do(ctx, http.MethodGet, "/imports/"+a.field("content_sha256"), "", nil)
+		a, err = c.do(ctx, http.MethodGet, "/imports/"+a.field("content_sha256")+"?"+url.Values{"source": {a.field("source")}}.Encode(), "", nil)
 	}
-	if err != nil {
-		return err
+	if err == nil && a.Status != http.StatusOK {
+		err = fmt.Errorf("the API answered %d: %s", a.Status, a.field("detail"))
 	}
-	if a.Status != http.StatusOK {
-		return fmt.Errorf("the API answered %d: %s", a.Status, a.field("detail"))
-	}
-	return printImport(a, out)
+	return a, err
 }
 
 func printImport(a answer, out io.Writer) error {
@@ -89,6 +104,12 @@ func printImport(a answer, out io.Writer) error {
 		fmt.Fprintf(out, "%d securities fail the share test: %d incidents opened, %d updated\n",
 			v.Detected.Securities, v.Detected.Opened, v.Detected.Updated)
 	}
+	printLines(r.LineReport, out)
+	return nil
+}
+
+// printLines lists what is wrong with a file, line by line.
+func printLines(r intake.LineReport, out io.Writer) {
 	for _, list := range []struct {
 		name  string
 		lines []intake.LineError
@@ -105,5 +126,4 @@ func printImport(a answer, out io.Writer) error {
 			fmt.Fprintf(out, "%s: … and %d more\n", list.name, list.more)
 		}
 	}
-	return nil
 }

@@ -16,6 +16,7 @@ import (
 const failsColumns = 6
 
 var (
+	isinPattern  = regexp.MustCompile(`^[A-Z]{2}[A-Z0-9]{9}[0-9]$`)
 	cusipPattern = regexp.MustCompile(`^[0-9A-Z*@#]{9}$`)
 	// Plain decimal notation: 18 digits before the point and 6 after it are more
 	// than any price has, and keep 1e999 out.

@@ -3,73 +3,15 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"finobs/internal/desk"
-	"finobs/internal/fault"
 	"finobs/internal/intake"
 
 	"github.com/lib/pq"
 	"github.com/shopspring/decimal"
 )
-
-// Import reads the import of a content, a fault of kind NotFound when there is
-// none.
-func (r *Reader) Import(ctx context.Context, source, contentSHA256 string) (intake.Import, error) {
-	var i intake.Import
-	err := r.db.GetContext(ctx, &i, `
-		SELECT import_id, source, content_sha256, origin, file_name, byte_count, report, imported_iss, imported_sub,
-			workflow_id, trace_id, imported_at
-		FROM api.import WHERE source = $1 AND content_sha256 = $2`, source, contentSHA256)
-	if errors.Is(err, sql.ErrNoRows) {
-		return i, fault.New(fault.NotFound, "no-such-import", "no %s file with SHA-256 %s was imported", source, contentSHA256)
-	}
-	if err != nil {
-		return i, fmt.Errorf("reading import: %w", classify(err))
-	}
-	return i, nil
-}
-
-// ReportOfImport reads what an earlier import of the same content reported.
-func (t *Tx) ReportOfImport(ctx context.Context, source, contentSHA256 string) (json.RawMessage, bool, error) {
-	var report []byte
-	err := t.get(ctx, &report, `SELECT report FROM finobs.import WHERE source = $1 AND content_sha256 = decode($2, 'hex')`,
-		source, contentSHA256)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, fmt.Errorf("reading import: %w", err)
-	}
-	return report, true, nil
-}
-
-// NextImportID takes an id, so that rows can name the import before its report
-// is known.
-func (t *Tx) NextImportID(ctx context.Context) (int64, error) {
-	var id int64
-	if err := t.get(ctx, &id, `SELECT nextval('finobs.import_id')`); err != nil {
-		return 0, fmt.Errorf("taking an import id: %w", err)
-	}
-	return id, nil
-}
-
-// InsertImport records an import under an id from NextImportID.
-func (t *Tx) InsertImport(ctx context.Context, i intake.Import) error {
-	_, err := t.exec(ctx, `
-		INSERT INTO finobs.import (import_id, source, content_sha256, origin, file_name, byte_count, report,
-			imported_iss, imported_sub, workflow_id, trace_id, imported_at)
-		VALUES ($1, $2, decode($3, 'hex'), $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		i.ID, i.Source, i.ContentSHA256, i.Origin, i.FileName, i.Bytes, string(i.Report),
-		i.ImportedIss, i.ImportedSub, i.WorkflowID, i.TraceID, t.now)
-	if err != nil {
-		return fmt.Errorf("recording import: %w", err)
-	}
-	return nil
-}
 
 // PutFails writes a batch of balances for an import. Within the batch the last
 // line for a date and CUSIP wins.

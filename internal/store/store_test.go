@@ -191,7 +191,7 @@ func TestFailedSecuritiesAgreeWithTheOracle(t *testing.T) {
 		calendar = append(calendar, time.Date(2021, 1, 4+d, 0, 0, 0, 0, time.UTC))
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		if err := pgtest.Exec(t, db.Admin, "TRUNCATE finobs.settlement_fail, finobs.import"); err != nil {
+		if err := pgtest.Exec(t, db.Admin, "TRUNCATE finobs.settlement_fail, finobs.import CASCADE"); err != nil {
 			rt.Fatal(err)
 		}
 		// One security is in every file day, so that the calendar is complete.
@@ -251,7 +251,7 @@ func putImport(tx *store.Tx, batch []intake.Fail) error {
 		return err
 	}
 	return tx.InsertImport(ctx, intake.Import{
-		ID: id, Source: intake.SourceFails, ContentSHA256: fmt.Sprintf("%064x", id), Origin: "demo", Report: report,
+		ID: id, Kind: intake.KindFails, Source: intake.SourceFails, ContentSHA256: fmt.Sprintf("%064x", id), Origin: "demo", Report: report,
 		ImportedIss: "i", ImportedSub: "s", WorkflowID: "w",
 	})
 }

@@ -29,6 +29,8 @@ REVOKE ALL ON DATABASE {{database}} FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 GRANT CONNECT ON DATABASE {{database}} TO finobs_api, finobs_worker, finobs_sequencer, finobs_migrate;
 GRANT CREATE ON DATABASE {{database}} TO finobs_owner;
+-- Files are loaded by way of temporary tables; nobody else makes any.
+GRANT TEMPORARY ON DATABASE {{database}} TO finobs_worker;
 
 -- A role that may only read could still fill the disk with large objects.
 REVOKE EXECUTE ON FUNCTION lo_create(oid), lo_creat(integer), lo_from_bytea(oid, bytea), lo_import(text), lo_import(text, oid) FROM PUBLIC;

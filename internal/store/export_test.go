@@ -1,0 +1,7 @@
+package store
+
+// For tests of package store_test.
+var (
+	TransactionQuery      = transactionQuery
+	TransactionConditions = transactionConditions
+)
