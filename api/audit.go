@@ -9,6 +9,33 @@ import (
 	"finobs/internal/store"
 )
 
+// EntryFilters are the filters of the compliance log and of the exports of the
+// log.
+type EntryFilters struct {
+	SubjectKind string `query:"subject_kind" maxLength:"64"`
+	SubjectID   string `query:"subject_id" maxLength:"2048"`
+	Actor       string `query:"actor_sub" maxLength:"255"`
+	Type        string `query:"type" maxLength:"64" doc:"such as approval.decided"`
+	Action      string `query:"action" maxLength:"64"`
+	Outcome     string `query:"outcome" maxLength:"64"`
+	Desk        string `query:"desk" maxLength:"32"`
+	Workflow    string `query:"workflow_id" maxLength:"255"`
+	Trace       string `query:"trace_id" maxLength:"64"`
+	Simulation  string `query:"is_simulation" enum:"true,false"`
+	From        string `query:"from" format:"date-time" doc:"recorded at or after"`
+	To          string `query:"to" format:"date-time" doc:"recorded before"`
+	After       string `query:"after" pattern:"^[0-9]{0,18}$" doc:"only indexes from this one on"`
+	Before      string `query:"before" pattern:"^[0-9]{0,18}$" doc:"only indexes below this one"`
+}
+
+func (f EntryFilters) set() map[string]string {
+	return with(map[string]string{}, map[string]string{
+		"subject_kind": f.SubjectKind, "subject_id": f.SubjectID, "actor_sub": f.Actor, "type": f.Type, "action": f.Action, "outcome": f.Outcome,
+		"desk": f.Desk, "workflow_id": f.Workflow, "trace_id": f.Trace, "is_simulation": f.Simulation, "from": f.From, "to": f.To,
+		"after": f.After, "before": f.Before,
+	})
+}
+
 type auditInput struct {
 	SubjectKind string `query:"subject_kind" maxLength:"64"`
 	SubjectID   string `query:"subject_id" maxLength:"2100"`
@@ -47,18 +74,8 @@ func (s *Server) audit(ctx context.Context, in *auditInput) (*body[auditPage], e
 		Desk: in.Desk, Workflow: in.Workflow, Trace: in.Trace, Simulation: in.Simulation, After: in.After, Before: in.Before,
 		NewestFirst: in.Order == "newest",
 	}
-	for _, bound := range []struct {
-		text string
-		into *time.Time
-	}{{in.Since, &f.Since}, {in.Until, &f.Until}} {
-		if bound.text == "" {
-			continue
-		}
-		t, err := time.Parse(time.RFC3339, bound.text)
-		if err != nil {
-			return nil, fault.New(fault.Invalid, "invalid-query", "%q is no time such as 2026-11-24T15:04:05Z", bound.text)
-		}
-		*bound.into = t
+	if err := readTimes(timeBound{in.Since, &f.Since}, timeBound{in.Until, &f.Until}); err != nil {
+		return nil, err
 	}
 	s.recordRead(ctx, "GET /audit", "the log was searched")
 	rows, err := s.Reader.Log(ctx, f, in.Limit)
@@ -83,6 +100,51 @@ func (s *Server) audit(ctx context.Context, in *auditInput) (*body[auditPage], e
 		}
 	}
 	return &body[auditPage]{out}, nil
+}
+
+type timeBound struct {
+	text string
+	into *time.Time
+}
+
+// readTimes reads those bounds that are set.
+func readTimes(bounds ...timeBound) error {
+	for _, bound := range bounds {
+		if bound.text == "" {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339, bound.text)
+		if err != nil {
+			return fault.New(fault.Invalid, "invalid-query", "%q is no time such as 2026-11-24T15:04:05Z", bound.text)
+		}
+		*bound.into = t
+	}
+	return nil
+}
+
+type complianceLogsInput struct {
+	EntryFilters
+	Limit int `query:"limit" minimum:"1" maximum:"500" default:"100"`
+}
+
+type compliancePage struct {
+	Items []store.ComplianceEntry `json:"items"`
+	Next  int64                   `json:"next" doc:"before of the next page; -1 on the last one"`
+}
+
+// complianceLogs lists who asked for, decided on, did and was refused what,
+// newest first.
+func (s *Server) complianceLogs(ctx context.Context, in *complianceLogsInput) (*body[compliancePage], error) {
+	s.recordRead(ctx, "GET /compliance/logs", "the compliance log was read")
+	rows, err := s.Reader.ComplianceLogs(ctx, in.set(), in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := compliancePage{Items: rows, Next: -1}
+	if len(rows) == in.Limit && rows[len(rows)-1].Index > 0 {
+		out.Next = rows[len(rows)-1].Index
+	}
+	return &body[compliancePage]{out}, nil
 }
 
 // recordRead records that audit data was read; repetitions are folded.

@@ -21,6 +21,8 @@ const (
 	ExportAsk       Permission = "export.ask"
 	ExportRead      Permission = "export.read"     // metadata of all exports, content of one's own
 	ExportReadAll   Permission = "export.read_all" // content of everybody's
+	ExportVerify    Permission = "export.verify"
+	ExportSend      Permission = "export.redeliver" // deliver a sealed export again
 	ImportRun       Permission = "import.run"
 	ImportRead      Permission = "import.read"
 	TransactionRead Permission = "transaction.read"
@@ -39,7 +41,7 @@ var (
 	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, ImportRead, PolicyRead}
 	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
-	judge   = []Permission{ApprovalJudge, ExportAsk, ImportRun}
+	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ImportRun}
 	manage  = []Permission{AuditRead, ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
 )
 
@@ -50,7 +52,7 @@ var grants = map[string][]Permission{
 	"analyst":    slices.Concat(readAll, oversee, work, judge),
 	"compliance": slices.Concat(readAll, oversee, work, judge, manage),
 	"admin":      slices.Concat(readAll, oversee, work, judge, manage),
-	"auditor":    slices.Concat(readAll, oversee, []Permission{AuditRead, ExportReadAll}),
+	"auditor":    slices.Concat(readAll, oversee, []Permission{AuditRead, ExportReadAll, ExportVerify}),
 	"service":    slices.Concat(readAll, work, []Permission{ImportRun}), // a machine asks, it never decides
 }
 

@@ -23,6 +23,7 @@ type Problem struct {
 	Errors    []string `json:"errors,omitempty" doc:"each thing that is wrong with the input"`
 
 	retryAfter int
+	allow      string // methods, for 405
 }
 
 // retryAfter is how many seconds a caller should wait for a dependency that is
@@ -41,6 +42,9 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 // GetHeaders implements huma.HeadersError.
 func (p *Problem) GetHeaders() http.Header {
 	h := http.Header{}
+	if p.allow != "" {
+		h.Set("Allow", p.allow)
+	}
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
 	}

@@ -5,6 +5,7 @@ package api
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,14 +38,15 @@ const (
 
 // Deps are what the API works with. The caller closes them.
 type Deps struct {
-	Reader      *store.Reader
-	Temporal    client.Client
-	Signer      attest.Signer
-	Identity    *identity.Verifier
-	Artefacts   *blobdir.Dir  // exports, read only
-	Spool       *blobdir.Dir  // received files
-	AnswerWait  time.Duration // how long an answer waits for the record before it is 202
-	DevInsecure bool          // authenticate nobody; see AllowInsecure
+	Reader       *store.Reader
+	Temporal     client.Client
+	Signer       attest.Signer
+	Identity     *identity.Verifier
+	ManifestKeys []ed25519.PublicKey // that exports are sealed with, new and old
+	Artefacts    *blobdir.Dir        // exports, read only
+	Spool        *blobdir.Dir        // received files
+	AnswerWait   time.Duration       // how long an answer waits for the record before it is 202
+	DevInsecure  bool                // authenticate nobody; see AllowInsecure
 }
 
 // Server answers requests.

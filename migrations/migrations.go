@@ -3,7 +3,12 @@
 // themselves are made by Bootstrap.
 package migrations
 
-import "embed"
+import (
+	"embed"
+	"io/fs"
+	"slices"
+	"strings"
+)
 
 // FS holds the migrations, named NNNN_subject.sql and applied in that order.
 //
@@ -16,3 +21,12 @@ var FS embed.FS
 //
 //go:embed bootstrap/roles.sql
 var Bootstrap string
+
+// Latest is the name of the newest migration, which names the form of the schema.
+func Latest() string {
+	names, err := fs.Glob(FS, "*.sql")
+	if err != nil || len(names) == 0 {
+		return "" // the pattern is fixed and the files are embedded
+	}
+	return strings.TrimSuffix(slices.Max(names), ".sql")
+}

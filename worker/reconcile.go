@@ -138,7 +138,8 @@ func (r *reconciler) running(ctx context.Context) (map[string]execution, error) 
 	for {
 		page, err := r.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 			PageSize: pageSize, NextPageToken: token,
-			Query: fmt.Sprintf("WorkflowType IN ('%s', '%s', '%s') AND ExecutionStatus = 'Running'", workflows.Approval, workflows.Export, workflows.Change),
+			Query: fmt.Sprintf("WorkflowType IN ('%s', '%s', '%s', '%s') AND ExecutionStatus = 'Running'", workflows.Approval, workflows.Export,
+				workflows.Redeliver, workflows.Change),
 		})
 		if err != nil {
 			return nil, fmt.Errorf("listing running workflows: %w", err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
+	"finobs/internal/delivery"
+	"finobs/internal/export"
 	"finobs/internal/store"
 	"finobs/workflows"
 
@@ -27,15 +30,19 @@ const stopTimeout = 10 * time.Second
 
 // Deps are what the activities work with. The caller closes them.
 type Deps struct {
-	Store     *store.Writer
-	Verifier  *attest.Verifier // trusts the API's decision key
-	Artefacts *blobdir.Dir     // exports
-	Spool     *blobdir.Dir     // received files
-	Messenger activities.Messenger
-	Channels  []string        // names of the channels that Messenger has
-	Policies  string          // policy file that a database without one starts with
-	Roster    approval.Roster // whom a database without policies starts with
-	Namespace string          // of Temporal
+	Store        *store.Writer
+	Verifier     *attest.Verifier       // trusts the API's decision key
+	Artefacts    *blobdir.Dir           // exports
+	Sealer       Sealer                 // seals exports; unused with RecordOnly
+	Destinations *delivery.Destinations // where exports are delivered; nil for their own store only
+	Generator    string                 // name and version of this program, for manifests
+	PublicURL    string                 // where people reach the API; empty leaves links out
+	Spool        *blobdir.Dir           // received files
+	Messenger    activities.Messenger
+	Channels     []string        // names of the channels that Messenger has
+	Policies     string          // policy file that a database without one starts with
+	Roster       approval.Roster // whom a database without policies starts with
+	Namespace    string          // of Temporal
 
 	// RecordOnly leaves effects to other workers: this one records requests and
 	// decisions and needs no access to what effects touch.
@@ -87,7 +94,21 @@ func prepare(ctx context.Context, d Deps) error {
 	if err := changes.FirstStart(ctx, d.Policies, d.Roster); err != nil {
 		return fmt.Errorf("first start: %w", err)
 	}
-	return d.Store.SetChannels(ctx, d.Channels)
+	if err := d.Store.SetChannels(ctx, d.Channels); err != nil || d.RecordOnly {
+		return err
+	}
+	return d.Store.SetDestinations(ctx, places(d.Destinations))
+}
+
+// places are the destinations of exports, their own store among them.
+func places(d *delivery.Destinations) []export.Place {
+	out := []export.Place{{Name: export.Download, Type: export.Download, Default: d.Default() == ""}}
+	for _, name := range d.Names() {
+		to, _ := d.Get(name)
+		about := to.Describe()
+		out = append(out, export.Place{Name: name, Type: about.Type, Digest: about.Digest(), Default: d.Default() == name})
+	}
+	return out
 }
 
 func newWorker(c client.Client, d Deps) worker.Worker {
@@ -108,7 +129,13 @@ func newWorker(c client.Client, d Deps) worker.Worker {
 func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	approvals := &activities.Approvals{InTx: store.InTx[activities.ApprovalTx](d.Store), Verifier: d.Verifier}
 	exports := &activities.Exports{
-		InTx: store.InTx[activities.ExportTx](d.Store), Verifier: d.Verifier, Data: d.Store, Artefacts: d.Artefacts,
+		InTx: store.InTx[activities.ExportTx](d.Store), Verifier: d.Verifier, Data: d.Store, Sealer: d.Sealer, Store: d.Artefacts,
+		Destinations: d.Destinations, Generator: d.Generator,
+	}
+	if d.PublicURL != "" {
+		exports.Link = func(id int64) string {
+			return fmt.Sprintf("%s/exports/%d/bundle", strings.TrimSuffix(d.PublicURL, "/"), id)
+		}
 	}
 	acts := &activities.Acts{InTx: store.InTx[activities.ActTx](d.Store), Verifier: d.Verifier}
 	changes := &activities.Changes{InTx: store.InTx[activities.ChangeTx](d.Store), Verifier: d.Verifier}
@@ -127,6 +154,11 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 		workflows.ActivityBuryNotice:         notices.BuryNotice,
 		workflows.ActivityGenerateExport:     exports.GenerateExport,
 		workflows.ActivityConfirmExport:      exports.ConfirmExport,
+		workflows.ActivityBundleExport:       exports.BundleExport,
+		workflows.ActivityDeliverExport:      exports.DeliverExport,
+		workflows.ActivityVerifyExports:      exports.VerifyExports,
+		workflows.ActivitySelectExports:      exports.SelectExports,
+		workflows.ActivityBeginRedelivery:    exports.BeginRedelivery,
 		workflows.ActivityRecordIncident:     incidents.RecordIncident,
 		workflows.ActivityImportFails:        fails.ImportFailsFile,
 		workflows.ActivityDetectFails:        fails.DetectFails,

@@ -193,7 +193,7 @@ type DeliverInput struct {
 type DeliverResult struct {
 	ExportID    int64                 `json:"export_id"`
 	Destination string                `json:"destination"`
-	Status      export.DeliveryStatus `json:"status"`
+	Status      export.DeliveryStatus `json:"delivery_status"`
 	Verdict     export.Verdict        `json:"verdict"`
 }
 

@@ -78,6 +78,9 @@ func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err
 		return d, opened, err
 	}
 	d.Identity = identity.NewVerifier(trusted...)
+	if d.ManifestKeys, err = loadPublic(c.ManifestPublic); err != nil {
+		return d, opened, err
+	}
 	if d.Artefacts, err = blobdir.Open(c.ArtefactDir); err != nil {
 		return d, opened, err
 	}

@@ -12,10 +12,14 @@ import (
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
+	"finobs/internal/delivery"
 	"finobs/internal/keys"
+	"finobs/internal/keys/vault"
 	"finobs/internal/notify"
+	"finobs/internal/seal"
 	"finobs/internal/store"
 	"finobs/internal/telemetry"
+	"finobs/migrations"
 	"finobs/policies"
 	"finobs/worker"
 
@@ -65,6 +69,11 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 		return err
 	}
 	opened = append(opened, d.Spool.Close)
+	if !recordOnly {
+		if err := loadSealing(ctx, c, &d); err != nil {
+			return err
+		}
+	}
 	if d.Store, err = store.OpenWriter(ctx, c.DatabaseURL); err != nil {
 		return err
 	}
@@ -87,6 +96,47 @@ func loadPublic(paths []string) ([]ed25519.PublicKey, error) {
 		out = append(out, public)
 	}
 	return out, nil
+}
+
+// loadSealing opens the key that seals exports and reads what is trusted and
+// where exports can go.
+func loadSealing(ctx context.Context, c config.Worker, d *worker.Deps) error {
+	if c.ManifestKey == "" || c.LogTrust == "" {
+		return errors.New("FINOBS_MANIFEST_KEY and FINOBS_LOG_TRUST are needed to seal and verify exports (docs/configuration.md); a worker with --record-only needs neither")
+	}
+	key, err := keys.Open(ctx, c.ManifestKey, vault.Transit{})
+	if err != nil {
+		return fmt.Errorf("FINOBS_MANIFEST_KEY: %w", err)
+	}
+	older, err := loadPublic(c.ManifestPublic)
+	if err != nil {
+		return err
+	}
+	trust := seal.Trust{Manifest: append(older, key.Public()), Decision: d.Verifier}
+	file, err := os.Open(c.LogTrust)
+	if err != nil {
+		return fmt.Errorf("FINOBS_LOG_TRUST: %w", err)
+	}
+	defer file.Close()
+	verifiers, err := keys.LoadVerifiers(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.LogTrust, err)
+	}
+	trust.Log.Origin, trust.Log.Keys = verifiers.Origin(), verifiers.For
+	d.Sealer = worker.Sealer{Key: key, Trust: trust, SchemaVersion: migrations.Latest()}
+	d.Generator, d.PublicURL = "finobs "+version(), c.PublicURL
+	if c.Destinations == "" {
+		return nil
+	}
+	places, err := os.Open(c.Destinations)
+	if err != nil {
+		return fmt.Errorf("reading destinations: %w", err)
+	}
+	defer places.Close()
+	if d.Destinations, err = delivery.Load(places, filepath.Dir(c.Destinations)); err != nil {
+		return fmt.Errorf("%s: %w", c.Destinations, err)
+	}
+	return nil
 }
 
 // loadDesk reads the files that say who may do what and how people are told.

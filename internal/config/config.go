@@ -24,14 +24,15 @@ type Temporal struct {
 // API are the settings of finobs api.
 type API struct {
 	Temporal
-	Listen       string        `env:"FINOBS_LISTEN" envDefault:"127.0.0.1:8080"`
-	DatabaseURL  string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
-	DecisionKey  string        `env:"FINOBS_DECISION_KEY,required"`     // the key that signs decisions, see keys.Open
-	IdentityKeys []string      `env:"FINOBS_IDENTITY_KEYS,required"`    // paths of public keys that sign bearer tokens
-	ArtefactDir  string        `env:"FINOBS_ARTEFACT_DIR,required"`     // where the worker puts exports
-	SpoolDir     string        `env:"FINOBS_SPOOL_DIR,required"`        // where received files wait for the worker
-	AnswerWait   time.Duration `env:"FINOBS_ANSWER_WAIT" envDefault:"3s"`
-	DevInsecure  bool          `env:"FINOBS_DEV_INSECURE"`
+	Listen         string        `env:"FINOBS_LISTEN" envDefault:"127.0.0.1:8080"`
+	DatabaseURL    string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
+	DecisionKey    string        `env:"FINOBS_DECISION_KEY,required"`     // the key that signs decisions, see keys.Open
+	IdentityKeys   []string      `env:"FINOBS_IDENTITY_KEYS,required"`    // paths of public keys that sign bearer tokens
+	ArtefactDir    string        `env:"FINOBS_ARTEFACT_DIR,required"`     // where the worker puts exports
+	SpoolDir       string        `env:"FINOBS_SPOOL_DIR,required"`        // where received files wait for the worker
+	AnswerWait     time.Duration `env:"FINOBS_ANSWER_WAIT" envDefault:"3s"`
+	ManifestPublic []string      `env:"FINOBS_MANIFEST_PUBLIC_KEY,required"` // paths of the public keys that exports are sealed with, new and old
+	DevInsecure    bool          `env:"FINOBS_DEV_INSECURE"`
 }
 
 // Worker are the settings of finobs worker.
@@ -41,10 +42,14 @@ type Worker struct {
 	DecisionPublic []string `env:"FINOBS_DECISION_PUBLIC_KEY,required"` // paths of the public halves of the API's keys, old and new
 	ArtefactDir    string   `env:"FINOBS_ARTEFACT_DIR,required"`
 	SpoolDir       string   `env:"FINOBS_SPOOL_DIR,required"`
-	Policies       string   `env:"FINOBS_POLICIES"`   // path of the policy file that a new database starts with; empty: the shipped one
-	Roster         string   `env:"FINOBS_ROSTER"`     // path of the roster that a new database starts with; empty: nobody
-	Channels       string   `env:"FINOBS_CHANNELS"`   // path of the channel file; empty: nobody is told anything
-	PublicURL      string   `env:"FINOBS_PUBLIC_URL"` // where people reach the API, for links in notifications
+	ManifestKey    string   `env:"FINOBS_MANIFEST_KEY"`        // the key that seals exports, see keys.Open; not needed with --record-only
+	ManifestPublic []string `env:"FINOBS_MANIFEST_PUBLIC_KEY"` // paths of older public keys, to verify what they sealed
+	LogTrust       string   `env:"FINOBS_LOG_TRUST"`           // path of the file of keys that sign the log: lines of VKEY FIRST LAST
+	Destinations   string   `env:"FINOBS_DESTINATIONS"`        // path of the destination file; empty: exports stay in their own store
+	Policies       string   `env:"FINOBS_POLICIES"`            // path of the policy file that a new database starts with; empty: the shipped one
+	Roster         string   `env:"FINOBS_ROSTER"`              // path of the roster that a new database starts with; empty: nobody
+	Channels       string   `env:"FINOBS_CHANNELS"`            // path of the channel file; empty: nobody is told anything
+	PublicURL      string   `env:"FINOBS_PUBLIC_URL"`          // where people reach the API, for links in notifications
 }
 
 // Sequencer are the settings of finobs sequencer.

@@ -87,7 +87,7 @@ func (s *Stack) Path(parts ...string) string {
 }
 
 func (s *Stack) makeFolders(context.Context) error {
-	for _, name := range []string{"logs", "keys", "artefacts", "spool"} {
+	for _, name := range []string{"logs", "keys", "artefacts", "archive", "spool"} {
 		if err := os.MkdirAll(s.Path(name), 0o700); err != nil {
 			return fmt.Errorf("making state folder: %w", err)
 		}
@@ -246,8 +246,44 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	return nil
 }
 
+// trustLog writes who signs this stack's log, for whoever verifies.
+func (s *Stack) trustLog() error {
+	public, err := keys.LoadPublic(s.Path("keys", "log.pub"))
+	if err != nil {
+		return err
+	}
+	vkey, err := keys.NoteVerifierKey(LogOrigin, public)
+	if err != nil {
+		return err
+	}
+	s.settings["FINOBS_LOG_TRUST"] = s.Path("keys", "log.trust")
+	if err := os.WriteFile(s.settings["FINOBS_LOG_TRUST"], []byte(vkey+" 0 -\n"), 0o644); err != nil {
+		return fmt.Errorf("writing trust file: %w", err)
+	}
+	return nil
+}
+
+// makeDestinations gives exports a place to go: a folder beside the state, unless
+// the environment names a destination file.
+func (s *Stack) makeDestinations() error {
+	if given := os.Getenv("FINOBS_DESTINATIONS"); given != "" {
+		s.settings["FINOBS_DESTINATIONS"] = given
+		return nil
+	}
+	path := s.Path("destinations.yaml")
+	s.settings["FINOBS_DESTINATIONS"] = path
+	if _, err := os.Stat(path); err == nil {
+		return nil // the developer's own by now
+	}
+	text := fmt.Sprintf("# Where exports go; docs/destinations.md says what else there is.\nversion: 1\ndefault: archive\ndestinations:\n  - name: archive\n    file: {dir: %q}\n", s.Path("archive"))
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("writing destinations: %w", err)
+	}
+	return nil
+}
+
 func (s *Stack) makeKeys(context.Context) error {
-	for _, name := range []string{"decision", "identity", "log"} {
+	for _, name := range []string{"decision", "identity", "log", "manifest"} {
 		if _, err := keys.LoadOrCreate(s.Path("keys", name+".pem")); err != nil {
 			return err
 		}
@@ -258,7 +294,9 @@ func (s *Stack) makeKeys(context.Context) error {
 	s.settings["FINOBS_LOG_KEYS"] = s.Path("keys", "log.pem")
 	s.settings["FINOBS_LOG_STATE"] = s.Path("log-state.json")
 	s.settings["FINOBS_LOG_ORIGIN"] = LogOrigin
-	return nil
+	s.settings["FINOBS_MANIFEST_KEY"] = s.Path("keys", "manifest.pem")
+	s.settings["FINOBS_MANIFEST_PUBLIC_KEY"] = s.Path("keys", "manifest.pub")
+	return errors.Join(s.trustLog(), s.makeDestinations())
 }
 
 func (s *Stack) chooseAddress(context.Context) error {
