@@ -181,7 +181,6 @@ func TestMemoryDoesNotGrow(t *testing.T) {
 		size := len(m.files[m.artefact])
 		dir := filepath.Join(t.TempDir(), "bundle")
 		m.files.unpack(t, dir)
-		m = made{}
 		held := peak(func() { s.expect("as sealed", seal.Dir(dir), export.Verified, "") })
 		t.Logf("%s of %d MiB: %d KiB in use", f, size>>20, held>>10)
 		if held > 8<<20 {
