@@ -38,30 +38,31 @@ func (s Statement) consistent() error {
 	case (p.ScheduleID == 0) != (p.Slot == nil):
 		return errors.New("a schedule goes with a slot, and a slot with a schedule")
 	}
-	_, _, _, err := p.leaves()
+	_, _, err := p.leaves()
 	return err
 }
 
-// leaves are the range of entries that a ledger-bounded export covers: from the
-// first index to before the last; bounded is false for other datasets.
-func (p Predicate) leaves() (from, to int64, bounded bool, err error) {
+// leaves is where the range of entries ends that a ledger-bounded export covers:
+// the index after the last. bounded is false for other datasets.
+func (p Predicate) leaves() (to int64, bounded bool, err error) {
 	d, known := export.DatasetNamed(p.Dataset)
 	bounded = p.FromLeaf != nil && p.ToLeaf != nil
 	if (p.FromLeaf == nil) != (p.ToLeaf == nil) || known && d.Ledger != bounded {
-		return 0, 0, false, errors.New("a range of entries goes with exports of the ledger, and with no other")
+		return 0, false, errors.New("a range of entries goes with exports of the ledger, and with no other")
 	}
 	if !bounded {
-		return 0, 0, false, nil
+		return 0, false, nil
 	}
-	switch from, to = *p.FromLeaf, *p.ToLeaf; {
+	from, to := *p.FromLeaf, *p.ToLeaf
+	switch {
 	case from < 0 || to < from:
-		return 0, 0, false, fmt.Errorf("%d to %d is no range of entries", from, to)
+		return 0, false, fmt.Errorf("%d to %d is no range of entries", from, to)
 	case p.Rows > to-from:
-		return 0, 0, false, fmt.Errorf("%d rows cannot come from entries %d to %d", p.Rows, from, to)
+		return 0, false, fmt.Errorf("%d rows cannot come from entries %d to %d", p.Rows, from, to)
 	case to > 0 && p.Checkpoint == "":
-		return 0, 0, false, errors.New("an export of the ledger needs a checkpoint")
+		return 0, false, errors.New("an export of the ledger needs a checkpoint")
 	}
-	return from, to, true, nil
+	return to, true, nil
 }
 
 // spec is as much of the spec as names the file.

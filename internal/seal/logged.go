@@ -52,8 +52,8 @@ func (v *verification) entry() error {
 		return tampered("not_in_log", "%s is no entry of a log: %v", LeafFile, err)
 	}
 	text := func(o any, name string) string {
-		members, _ := o.(map[string]any) //nolint:errcheck // nil for what is no object, which has no members
-		s, _ := members[name].(string)   //nolint:errcheck // empty for what is no text, which equals nothing
+		members, _ := o.(map[string]any) // nil has no members
+		s, _ := members[name].(string)
 		return s
 	}
 	subject, details, top := leaf["subject"], leaf["details"], map[string]any(leaf)
@@ -80,7 +80,7 @@ func (v *verification) entry() error {
 // entries that were exported, and the manifest was entered after it.
 func (v *verification) bounds(index int64) error {
 	p := v.report.Statement.Predicate
-	_, to, bounded, err := p.leaves()
+	to, bounded, err := p.leaves()
 	if err != nil {
 		return tampered("manifest", "%v", err)
 	}

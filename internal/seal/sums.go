@@ -106,14 +106,14 @@ func (s sshSigner) Sign(_ io.Reader, message []byte) (*ssh.Signature, error) {
 
 // openSums checks who signed the text of SHA256SUMS and returns keys.ID of the
 // key. It fails like Open.
-func openSums(sums, armored []byte, trusted []ed25519.PublicKey) (string, error) {
-	signature, err := sshsig.Unarmor(armored)
+func openSums(sums, sig []byte, trusted []ed25519.PublicKey) (string, error) {
+	signature, err := sshsig.Unarmor(sig)
 	if err != nil {
 		return "", fmt.Errorf("%w: reading %s: %w", ErrSignature, SumsSigFile, err)
 	}
 	// The format allows text around it and other line lengths; what was written
 	// here has one spelling.
-	if !bytes.Equal(sshsig.Armor(signature), armored) {
+	if !bytes.Equal(sshsig.Armor(signature), sig) {
 		return "", fmt.Errorf("%w: %s has another spelling than the one that was written", ErrSignature, SumsSigFile)
 	}
 	for _, key := range trusted {
