@@ -246,7 +246,7 @@ func TestNoListOfTransactionsScansTheTable(t *testing.T) {
 				CASE WHEN i % 5000 = 0 THEN 'CHF' ELSE 'USD' END, 'A' || i % 50, 'C' || i % 20, '', CASE WHEN i % 9000 = 0 THEN 'failed' ELSE 'settled' END,
 				'D' || i % 5, 'live', 1, now(), now(), ''
 			FROM generate_series(1, 100000) i`,
-		"ANALYZE finobs.transaction",
+		"ANALYZE finobs.transaction", //nolint:misspell // it is SQL
 	} {
 		if err := pgtest.Exec(t, db.Admin, statement); err != nil {
 			t.Fatal(err)
