@@ -1,7 +1,12 @@
 package store
 
+import "finobs/internal/export"
+
 // For tests of package store_test.
-var (
-	TransactionQuery      = transactionQuery
-	TransactionConditions = transactionConditions
-)
+var TransactionQuery = transactionQuery
+
+// Filtered are the conditions of a dataset's filters.
+func Filtered(d export.Dataset, values map[string]string) (string, []any) {
+	c := filtered(d, values)
+	return c.text, c.args
+}

@@ -8,7 +8,6 @@ import (
 	"finobs/internal/intake"
 	"finobs/internal/transaction"
 
-	"github.com/lib/pq"
 	"github.com/shopspring/decimal"
 )
 
@@ -33,9 +32,7 @@ func (t *Tx) StageTransactions(ctx context.Context, read func(put func(line int,
 	if _, err := t.tx.ExecContext(ctx, stage); err != nil {
 		return fmt.Errorf("making the temporary table of a load (finobs migrate bootstrap grants what it takes): %w", classify(err))
 	}
-	in, err := t.tx.PrepareContext(ctx, pq.CopyIn("transaction_line", "line", "trade_id", "execution_id", "trade_date", "settlement_date",
-		"side", "symbol", "isin", "cusip", "quantity", "price", "currency", "gross_amount", "fees",
-		"account", "counterparty", "venue", "status", "desk"))
+	in, err := t.tx.PrepareContext(ctx, "COPY transaction_line (line, trade_id, "+values+") FROM STDIN") //nolint:sqlclosecheck // it is, below
 	if err != nil {
 		return fmt.Errorf("beginning to copy transactions: %w", classify(err))
 	}
@@ -56,7 +53,7 @@ func (t *Tx) StageTransactions(ctx context.Context, read func(put func(line int,
 		return fmt.Errorf("copying transactions: %w", classify(err))
 	}
 	// Without figures the planner takes the table for a small one.
-	if _, err := t.tx.ExecContext(ctx, "ANALYZE transaction_line"); err != nil {
+	if _, err := t.tx.ExecContext(ctx, "ANALYZE transaction_line"); err != nil { //nolint:misspell // it is SQL
 		return fmt.Errorf("counting copied transactions: %w", classify(err))
 	}
 	return nil

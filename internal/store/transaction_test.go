@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"finobs/internal/export"
 	"finobs/internal/fault"
 	"finobs/internal/intake"
 	"finobs/internal/pgtest"
@@ -228,7 +229,7 @@ func TestTransactionFilters(t *testing.T) {
 	if rest, err := r.Transactions(ctx, nil, store.Page{Before: first[1].ID, Limit: 2}); err != nil || len(rest) != 1 || rest[0].TradeID != "A" {
 		t.Errorf("the second page is %v, %v", rest, err)
 	}
-	if c, args := store.TransactionConditions(map[string]string{"x": "y", "desk": "", "symbol": "Q"}); c != " AND symbol = $1" || len(args) != 1 {
+	if c, args := store.Filtered(export.Transactions, map[string]string{"x": "y", "desk": "", "symbol": "Q"}); c != " AND symbol = $1" || len(args) != 1 {
 		t.Errorf("got %q, %v", c, args)
 	}
 }
@@ -246,7 +247,7 @@ func TestNoListOfTransactionsScansTheTable(t *testing.T) {
 				CASE WHEN i % 5000 = 0 THEN 'CHF' ELSE 'USD' END, 'A' || i % 50, 'C' || i % 20, '', CASE WHEN i % 9000 = 0 THEN 'failed' ELSE 'settled' END,
 				'D' || i % 5, 'live', 1, now(), now(), ''
 			FROM generate_series(1, 100000) i`,
-		"ANALYZE finobs.transaction",
+		"ANALYZE finobs.transaction", //nolint:misspell // it is SQL
 	} {
 		if err := pgtest.Exec(t, db.Admin, statement); err != nil {
 			t.Fatal(err)
