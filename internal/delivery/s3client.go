@@ -86,7 +86,7 @@ func (d *bucket) read(ctx context.Context, key, version string) (*s3.GetObjectOu
 // nothing comes.
 type download struct {
 	body    io.ReadCloser
-	ctx     context.Context //nolint:containedctx // it ends with the body
+	ctx     context.Context // it ends with the body
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer
 	timeout time.Duration

@@ -126,7 +126,7 @@ func TestS3FetchFaults(t *testing.T) {
 			if !errors.Is(err, c.want) || c.want == nil && string(got) != "a,b\n1,2\n" {
 				t.Errorf("got %q, %v", got, err)
 			}
-			if c.want == delivery.ErrUnreachable && errors.Is(err, delivery.ErrMissing) {
+			if errors.Is(c.want, delivery.ErrUnreachable) && errors.Is(err, delivery.ErrMissing) {
 				t.Errorf("%v is two things at once", err)
 			}
 		})

@@ -47,7 +47,7 @@ func relay(client net.Conn, server int) {
 		return
 	}
 	defer to.Close()
-	go io.Copy(to, client)
+	go func() { _, _ = io.Copy(to, client) }()
 	inMail := false
 	for answers := bufio.NewReader(to); ; {
 		line, err := answers.ReadString('\n')
