@@ -204,8 +204,8 @@ func (e *smtpEntry) open(name, dir string, groups map[string][]string) (Destinat
 // none can look like another line.
 func settings(pairs ...string) string {
 	var out strings.Builder
-	for i := 0; i < len(pairs); i += 2 {
-		out.WriteString(pairs[i] + ": " + strconv.Quote(pairs[i+1]) + "\n")
+	for pair := range slices.Chunk(pairs, 2) {
+		out.WriteString(pair[0] + ": " + strconv.Quote(pair[1]) + "\n")
 	}
 	return out.String()
 }

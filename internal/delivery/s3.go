@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	transfertypes "github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // Limits of S3 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html).
@@ -134,25 +135,44 @@ func (d *bucket) put(ctx context.Context, sealedAt time.Time, key string, f File
 		o.PartSizeBytes, o.MultipartUploadThreshold = part, part
 	})
 	switch {
-	case err == nil:
-		object.VersionID, object.ChecksumSHA256 = aws.ToString(out.VersionID), aws.ToString(out.ChecksumSHA256)
-		return object, nil
 	case from.err != nil:
 		return Object{}, from.err
+	case err != nil:
+		return d.settle(ctx, f, object, err)
 	}
-	return d.settle(ctx, key, f, err)
+	object.VersionID, object.ChecksumSHA256 = aws.ToString(out.VersionID), aws.ToString(out.ChecksumSHA256)
+	if object.VersionID == "" && f.Size >= part {
+		// A server that is asked twice to complete an upload may not say it again.
+		head, err := d.head(ctx, key, "")
+		if err != nil {
+			return Object{}, d.failure(ctx, "looking at "+key, err)
+		}
+		if aws.ToString(head.ETag) == aws.ToString(out.ETag) {
+			object.VersionID = aws.ToString(head.VersionId)
+		}
+	}
+	return object, nil
+}
+
+// head asks what a server knows about an object.
+func (d *bucket) head(ctx context.Context, key, version string) (*s3.HeadObjectOutput, error) {
+	in := &s3.HeadObjectInput{Bucket: &d.config.Bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled}
+	if version != "" {
+		in.VersionId = &version
+	}
+	return d.writer.HeadObject(ctx, in)
 }
 
 // settle finds out what an upload that did not succeed means. It may be there all
 // the same, from now or from an earlier attempt: the answer can be lost, and
 // where it is not, it is 412 Precondition Failed.
-func (d *bucket) settle(ctx context.Context, key string, f File, uploadErr error) (Object, error) {
-	failure := d.failure(ctx, "uploading "+key, uploadErr)
+func (d *bucket) settle(ctx context.Context, f File, object Object, uploadErr error) (Object, error) {
+	failure := d.failure(ctx, "uploading "+object.Key, uploadErr)
 	status, _ := answer(uploadErr)
 	if ctx.Err() != nil || status == http.StatusForbidden || outbound.Forbidden(uploadErr) {
 		return Object{}, failure
 	}
-	object, got, err := d.look(ctx, key)
+	got, version, err := d.look(ctx, object.Key)
 	switch {
 	case errors.Is(err, ErrMissing):
 		// What was in the way a moment ago is gone.
@@ -164,28 +184,30 @@ func (d *bucket) settle(ctx context.Context, key string, f File, uploadErr error
 	case got != f.SHA256:
 		return Object{}, failed(false, uploadErr,
 			"s3://%s/%s is there with other content: its SHA-256 is %s, not %s; it stays as it is: find out who wrote it, move it away, and deliver again",
-			d.config.Bucket, key, got, f.SHA256)
+			d.config.Bucket, object.Key, got, f.SHA256)
 	}
-	object.Name, object.SHA256 = f.Name, f.SHA256
+	head, err := d.head(ctx, object.Key, version)
+	if err != nil {
+		return Object{}, d.failure(ctx, "looking at "+object.Key, err)
+	}
+	object.VersionID, object.ChecksumSHA256, object.RetainUntil = version, aws.ToString(head.ChecksumSHA256), aws.ToTime(head.ObjectLockRetainUntilDate)
 	return object, nil
 }
 
-// look reads what lies at a key, to its end, and returns it with its SHA-256. What
-// the server says about its content is not enough: metadata is whatever the
-// writer claimed.
-func (d *bucket) look(ctx context.Context, key string) (Object, string, error) {
+// look reads what lies at a key, to its end, and returns its SHA-256. What the
+// server says about its content is not enough: metadata is whatever the writer
+// claimed.
+func (d *bucket) look(ctx context.Context, key string) (sha256, version string, err error) {
 	out, err := d.read(ctx, key, "")
 	if err != nil {
-		return Object{}, "", err
+		return "", "", err
 	}
 	defer out.Body.Close()
-	got, err := digest(ctx, out.Body)
+	sha256, err = digest(ctx, out.Body)
 	if err != nil {
-		return Object{}, "", fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return "", "", fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
-	return Object{
-		Key: key, Size: aws.ToInt64(out.ContentLength), VersionID: aws.ToString(out.VersionId), RetainUntil: aws.ToTime(out.ObjectLockRetainUntilDate),
-	}, got, nil
+	return sha256, aws.ToString(out.VersionId), nil
 }
 
 // partSize is the size of the parts of a file, in bytes: the one that is wished,

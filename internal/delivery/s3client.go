@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"finobs/internal/outbound"
@@ -24,7 +25,7 @@ import (
 // delivery fails. Whoever delivers comes back later.
 const (
 	requestAttempts = 3
-	requestBackoff  = 2 * time.Second
+	requestBackoff  = time.Second
 )
 
 // connect makes the clients. Nothing comes from the environment, from a file of
@@ -85,7 +86,7 @@ func (d *bucket) read(ctx context.Context, key, version string) (*s3.GetObjectOu
 // nothing comes.
 type download struct {
 	body    io.ReadCloser
-	ctx     context.Context //nolint:containedctx // it ends with the body
+	ctx     context.Context // it ends with the body
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer
 	timeout time.Duration
@@ -157,6 +158,13 @@ func said(ctx context.Context, err error) string {
 		return fmt.Sprintf("%d %s: %s", status, code, api.ErrorMessage())
 	case status != 0:
 		return fmt.Sprintf("%d %s", status, http.StatusText(status))
+	}
+	var request *url.Error // without it the SDK's words would fill the line
+	if errors.As(err, &request) {
+		if request.Timeout() {
+			return "no answer in time"
+		}
+		return request.Err.Error()
 	}
 	return err.Error()
 }

@@ -15,7 +15,7 @@ import (
 // with the sealed ones. Who reads it to the end without an error has carried the
 // sealed bytes.
 type source struct {
-	ctx  context.Context //nolint:containedctx // io.Reader has no other way to end early
+	ctx  context.Context // io.Reader has no other way to end early
 	of   File
 	file io.ReadSeekCloser
 	sum  hash.Hash
@@ -76,7 +76,7 @@ func digest(ctx context.Context, r io.Reader) (string, error) {
 
 // untilDone is a reader that ends with its context.
 type untilDone struct {
-	ctx context.Context //nolint:containedctx // io.Reader has no other way to end early
+	ctx context.Context // io.Reader has no other way to end early
 	r   io.Reader
 }
 

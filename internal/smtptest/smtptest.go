@@ -34,7 +34,7 @@ type Server struct {
 // secure is set. It ends with the test.
 func Start(t *testing.T, answers map[string]string, secure *tls.Config) *Server {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
