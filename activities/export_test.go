@@ -13,7 +13,7 @@ import (
 
 func (d *desk) generate(t *testing.T, r request) (activities.ExportDone, error) {
 	t.Helper()
-	return run[activities.ExportDone](t, d.exports.GenerateExport, r.ref())
+	return run[activities.ExportDone](t, d.exports.GenerateExport, activities.ExportRef{GateRef: r.ref()})
 }
 
 func (d *desk) nothingReleased(t *testing.T) {
@@ -117,7 +117,7 @@ func TestApprovalIsSpentOnce(t *testing.T) {
 	}
 	stolen := r.ref()
 	stolen.FirstRun = "another-run"
-	if _, err := run[activities.ExportDone](t, d.exports.GenerateExport, stolen); code(err) != "approval-not-usable" {
+	if _, err := run[activities.ExportDone](t, d.exports.GenerateExport, activities.ExportRef{GateRef: stolen}); code(err) != "approval-not-usable" {
 		t.Errorf("another execution spent it again: %v", err)
 	}
 	for query, want := range map[string]string{
@@ -141,8 +141,11 @@ func TestApprovalIsSpentOnce(t *testing.T) {
 func TestWhatACrashLeftIsRemoved(t *testing.T) {
 	d := newDesk(t)
 	r := d.approved(t)
-	for _, name := range []string{".export-1-ABC", "incidents-1-" + strings.Repeat("0", 64) + ".csv"} {
-		if err := os.WriteFile(filepath.Join(d.artefacts, name), []byte("half"), 0o600); err != nil {
+	if err := os.Mkdir(filepath.Join(d.artefacts, "export-1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".artefact-ABC", "incidents-1-" + strings.Repeat("0", 64) + ".csv"} {
+		if err := os.WriteFile(filepath.Join(d.artefacts, "export-1", name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -157,7 +160,7 @@ func TestWhatACrashLeftIsRemoved(t *testing.T) {
 func TestConfirmExportAsksTheRecord(t *testing.T) {
 	d := newDesk(t)
 	r := d.approved(t)
-	claim := activities.ConfirmInput{GateRef: r.ref(), Claimed: activities.ExportDone{ExportID: 1, ContentSHA256: "x", Sealed: true}, Attempt: 1}
+	claim := activities.ConfirmInput{ExportRef: activities.ExportRef{GateRef: r.ref()}, Claimed: activities.ExportDone{ExportID: 1, ContentSHA256: "x", Sealed: true}, Attempt: 1}
 	got, err := run[activities.ExportDone](t, d.exports.ConfirmExport, claim)
 	if err != nil || got.Sealed {
 		t.Errorf("a made-up claim: %+v, %v", got, err)

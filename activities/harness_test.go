@@ -3,10 +3,11 @@ package activities_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"testing"
 	"time"
@@ -19,8 +20,10 @@ import (
 	"finobs/internal/export"
 	"finobs/internal/keys"
 	"finobs/internal/pgtest"
+	"finobs/internal/seal"
 	"finobs/internal/store"
 	"finobs/policies"
+	"finobs/worker"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
@@ -91,8 +94,13 @@ func newDesk(t *testing.T) *desk {
 	})
 	d.approvals = &activities.Approvals{InTx: store.InTx[activities.ApprovalTx](d.writer), Verifier: verifier}
 	d.acts = &activities.Acts{InTx: store.InTx[activities.ActTx](d.writer), Verifier: verifier}
+	manifestKey, err := keys.LoadOrCreate(filepath.Join(t.TempDir(), "manifest.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	d.exports = &activities.Exports{
-		InTx: store.InTx[activities.ExportTx](d.writer), Verifier: verifier, Data: d.writer, Artefacts: artefacts,
+		InTx: store.InTx[activities.ExportTx](d.writer), Verifier: verifier, Data: d.writer, Store: artefacts,
+		Sealer: worker.Sealer{Key: manifestKey, Trust: seal.Trust{Manifest: []ed25519.PublicKey{manifestKey.Public()}, Decision: verifier}}, Generator: "test",
 	}
 	d.fails = &activities.Fails{InTx: store.InTx[activities.FailsTx](d.writer), Verifier: verifier, Spool: d.spool}
 	d.transactions = &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.writer), Verifier: verifier, Spool: d.spool}
@@ -132,7 +140,8 @@ func (d *desk) prepare(t *testing.T, format string, policy []byte) request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := export.Spec{Dataset: export.Incidents, Format: export.Format(format), Filters: map[string]string{"origin": "live"}}
+	spec := export.Spec{Dataset: export.Incidents, Format: export.Format(format), Compression: export.Plain,
+		Destination: export.Destination{Name: export.Download}, Filters: map[string]string{"origin": "live"}}
 	r := request{action: spec.Action(human("alice").Person, "EQ", approval.Live)}
 	if r.action.RiskTier, err = loaded.Classify(r.action); err != nil {
 		t.Fatal(err)
@@ -267,13 +276,15 @@ func (d *desk) exec(t *testing.T, statement string, args ...any) {
 // files lists what is in the artefact folder, unfinished files among it.
 func (d *desk) files(t *testing.T) []string {
 	t.Helper()
-	entries, err := os.ReadDir(d.artefacts)
+	var names []string
+	err := filepath.WalkDir(d.artefacts, func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			names = append(names, filepath.Base(path))
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
 	}
 	return names
 }
