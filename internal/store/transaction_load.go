@@ -120,9 +120,10 @@ func (t *Tx) MergeTransactions(ctx context.Context, importID int64, source, orig
 	if err := t.tx.GetContext(ctx, &staged, `SELECT count(*) FROM transaction_line`); err != nil {
 		return intake.Changes{}, fmt.Errorf("counting staged lines: %w", classify(err))
 	}
+	// Lines lie as they were copied, so ids follow the file without a sort.
 	added, err := t.changed(ctx, `
 		INSERT INTO finobs.transaction (source, trade_id, `+values+`, origin, import_id, created_at, updated_at, trace_id)
-		SELECT $1, trade_id, `+values+`, $2, $3, $4, $4, $5 FROM transaction_line ORDER BY line
+		SELECT $1, trade_id, `+values+`, $2, $3, $4, $4, $5 FROM transaction_line
 		ON CONFLICT (source, trade_id) DO NOTHING`, source, origin, importID, t.now, traceID)
 	if err != nil {
 		return intake.Changes{}, fmt.Errorf("adding transactions: %w", err)
