@@ -99,7 +99,7 @@ func (m *machine) reopenRun() string {
 }
 
 func (m *machine) consume() string {
-	_, err := run[activities.ExportDone](m.t, m.d.exports.GenerateExport, m.ref())
+	_, err := run[activities.ExportDone](m.t, m.d.exports.GenerateExport, activities.ExportRef{GateRef: m.ref()})
 	if (err == nil) != (m.status == approval.Approved || m.status == approval.Consumed) {
 		m.rt.Errorf("the effect on a request that is %s: %v", m.status, err)
 	}
