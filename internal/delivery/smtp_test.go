@@ -159,6 +159,7 @@ func TestMailWithALink(t *testing.T) {
 	}{
 		"within the limit":        {mib[:700_000], "max_mib: 1", "https://x/7", false, "attached"},
 		"the encoding is over it": {mib[:770_000], "max_mib: 1", "https://x/7", true, "https://x/7"},
+		"its headers are over it": {mib[:766_000], "max_mib: 1", "https://x/7", true, "https://x/7"},
 		"over it":                 {mib, "max_mib: 1", "https://x/7", true, "https://x/7"},
 		"without a link":          {mib, "max_mib: 1", "", true, "as export 7"},
 		"never attached":          {[]byte("x"), "attach: false", "https://x/7", true, "https://x/7"},
