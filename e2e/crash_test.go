@@ -140,9 +140,9 @@ func (e exportCase) sealedOnce(t *testing.T) {
 			t.Errorf("%s gives %d, want %d", query, n, wanted)
 		}
 	}
-	files, err := filepath.Glob(e.s.Path("artefacts", "*incidents-"+exportID+"-*"))
+	files, err := filepath.Glob(e.s.Path("artefacts", "export-"+exportID, "*incidents-"+exportID+"-*"))
 	if err != nil || len(files) != 1 {
 		t.Errorf("export %s has files %v, %v", exportID, files, err)
 	}
-	e.audit(t, exportID, got.Body)
+	e.audit(t, exportID)
 }

@@ -104,7 +104,7 @@ func TestParameters(t *testing.T) {
 
 func TestMethodsThatARouteDoesNotAnswer(t *testing.T) {
 	for _, method := range []string{"DELETE", "PUT", "PATCH"} {
-		r := want(t, world.call(t, "dave", method, "/exports/1", ""), http.StatusMethodNotAllowed)
+		r := want(t, world.call(t, "dave", method, "/exports/1/history", ""), http.StatusMethodNotAllowed)
 		isProblem(t, method, r)
 		if r.Header.Get("Allow") != "GET" {
 			t.Errorf("%s: Allow is %q", method, r.Header.Get("Allow"))
@@ -168,18 +168,27 @@ func TestDedupKey(t *testing.T) {
 // Every route refuses who has no token, and every role what it may not do.
 func TestPermissions(t *testing.T) {
 	matrix := map[string]map[string]bool{ // route -> who may
-		"GET /approval/":            {"alice": true, "carol": true, "dave": true, "eve": true, "victor": true},
-		"POST /approval/":           {"alice": true, "carol": true, "dave": true},
-		"POST /approval/1/decision": {"alice": true, "carol": true, "dave": true},
-		"GET /incidents":            {"alice": true, "carol": true, "dave": true, "eve": true, "victor": true},
-		"POST /incidents":           {"alice": true, "carol": true, "dave": true},
-		"GET /incidents/export":     {"alice": true, "carol": true, "dave": true},
-		"POST /incidents/export":    {"alice": true, "carol": true, "dave": true},
-		"GET /exports/":             {"alice": true, "carol": true, "dave": true, "eve": true},
-		"GET /exports/1/content":    {"alice": true, "carol": true, "dave": true, "eve": true},
-		"POST /ingest/fails":        {"alice": true, "carol": true, "dave": true},
-		"POST /transactions":        {"alice": true, "carol": true, "dave": true},
-		"GET /transactions":         {"alice": true, "carol": true, "dave": true, "eve": true, "victor": true},
+		"GET /approval/":              {"alice": true, "carol": true, "dave": true, "eve": true, "victor": true},
+		"POST /approval/":             {"alice": true, "carol": true, "dave": true},
+		"POST /approval/1/decision":   {"alice": true, "carol": true, "dave": true},
+		"GET /incidents":              {"alice": true, "carol": true, "dave": true, "eve": true, "victor": true},
+		"POST /incidents":             {"alice": true, "carol": true, "dave": true},
+		"GET /incidents/export":       {"alice": true, "carol": true, "dave": true},
+		"POST /incidents/export":      {"alice": true, "carol": true, "dave": true},
+		"GET /exports/":               {"alice": true, "carol": true, "dave": true, "eve": true},
+		"GET /exports/1/content":      {"alice": true, "carol": true, "dave": true, "eve": true},
+		"GET /exports/1/bundle":       {"alice": true, "carol": true, "dave": true, "eve": true},
+		"POST /exports/":              {"alice": true, "carol": true, "dave": true},
+		"POST /exports/batch_verify":  {"alice": true, "carol": true, "dave": true, "eve": true},
+		"POST /exports/1/redeliver":   {"alice": true, "carol": true, "dave": true},
+		"GET /users/export":           {"alice": true, "carol": true, "dave": true},
+		"GET /transactions/export":    {"alice": true, "carol": true, "dave": true},
+		"GET /compliance/logs":        {"carol": true, "dave": true, "eve": true},
+		"GET /compliance/logs/export": {"alice": true, "carol": true, "dave": true},
+		"GET /audit/export":           {"alice": true, "carol": true, "dave": true},
+		"POST /ingest/fails":          {"alice": true, "carol": true, "dave": true},
+		"POST /transactions":          {"alice": true, "carol": true, "dave": true},
+		"GET /transactions":           {"alice": true, "carol": true, "dave": true, "eve": true, "victor": true},
 	}
 	for route, may := range matrix {
 		method, path, _ := strings.Cut(route, " ")

@@ -70,18 +70,33 @@ func TestFinauditJudgesReceipts(t *testing.T) {
 }
 
 // audit has finaudit verify the export from files alone.
-func (e exportCase) audit(t *testing.T, exportID string, content []byte) {
+func (e exportCase) audit(t *testing.T, exportID string) {
 	t.Helper()
-	dir := t.TempDir()
-	record := want(t, e.s.call(t, "eve", "GET", "/exports/"+exportID+"/record", ""), http.StatusOK)
-	for name, text := range map[string][]byte{"record.json": record.Body, "artefact": content} {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	if code, said := e.s.auditBundle(t, e.s.bundle(t, exportID)); code != 0 {
+		t.Errorf("finaudit: exit code %d\n%s", code, said)
 	}
-	out, err := exec.Command(filepath.Join(bin, "finaudit"), "export", "--record", filepath.Join(dir, "record.json"),
-		"--artefact", filepath.Join(dir, "artefact"), "--key", e.s.Path("keys", "decision.pub")).CombinedOutput()
-	if err != nil {
-		t.Errorf("finaudit: %v\n%s", err, out)
+}
+
+// bundle downloads the bundle of an export and returns the path of the archive.
+func (s *stack) bundle(t *testing.T, exportID string) string {
+	t.Helper()
+	got := want(t, s.call(t, "eve", "GET", "/exports/"+exportID+"/bundle", ""), http.StatusOK)
+	path := filepath.Join(t.TempDir(), "export-"+exportID+".tar")
+	if err := os.WriteFile(path, got.Body, 0o600); err != nil {
+		t.Fatal(err)
 	}
+	return path
+}
+
+// auditBundle has finaudit verify bundles from files alone.
+func (s *stack) auditBundle(t *testing.T, bundles ...string) (code int, said string) {
+	t.Helper()
+	args := append([]string{"export", "--manifest-key", s.Path("keys", "manifest.pub"), "--decision-key", s.Path("keys", "decision.pub"),
+		"--keys", s.Path("keys", "log.trust")}, bundles...)
+	cmd := exec.Command(filepath.Join(bin, "finaudit"), args...)
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
 }

@@ -45,7 +45,7 @@ type demo struct {
 
 	approvalID string
 	exportID   string
-	artefact   string // path
+	bundle     string // path of the folder
 }
 
 // demoStep is a step in demo-report.json.

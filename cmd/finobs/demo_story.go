@@ -1,14 +1,17 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"finobs/internal/config"
@@ -219,26 +222,52 @@ func (d *demo) resume(ctx context.Context) (string, error) {
 	return fmt.Sprintf("export %s is sealed; approval %s has exactly one export", d.exportID, d.approvalID), nil
 }
 
+// download keeps the bundle as a folder, as an auditor would who unpacks it.
 func (d *demo) download(ctx context.Context) (string, error) {
 	a, err := d.expect(ctx, "alice", http.MethodGet, exportPath, "", http.StatusOK)
 	if err != nil {
 		return "", err
 	}
-	d.artefact = d.stack.Path("demo-export.csv")
-	if err := os.WriteFile(d.artefact, a.Body, 0o600); err != nil {
-		return "", fmt.Errorf("keeping artefact: %w", err)
-	}
-	return fmt.Sprintf("200, %d bytes, X-Export-Id %s, SHA-256 %s", len(a.Body), d.exportID, a.Header.Get("X-Content-SHA256")), nil
-}
-
-func (d *demo) audit(ctx context.Context) (string, error) {
-	a, err := d.expect(ctx, "eve", http.MethodGet, "/exports/"+d.exportID+"/record", "", http.StatusOK)
+	got, err := d.expect(ctx, "eve", http.MethodGet, "/exports/"+d.exportID+"/bundle", "", http.StatusOK)
 	if err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(d.stack.Path("demo-record.json"), a.Body, 0o600); err != nil {
-		return "", fmt.Errorf("keeping record: %w", err)
+	d.bundle = d.stack.Path("demo-bundle")
+	if err := errors.Join(os.RemoveAll(d.bundle), os.MkdirAll(d.bundle, 0o700)); err != nil {
+		return "", fmt.Errorf("making folder: %w", err)
 	}
+	names, err := unpack(got.Body, d.bundle)
+	return fmt.Sprintf("200, %d bytes, SHA-256 %s; the bundle has %d files", len(a.Body), a.Header.Get("X-Content-SHA256"), len(names)), err
+}
+
+// unpack writes the files of a tar archive into a folder.
+func unpack(archive []byte, dir string) (names []string, err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening folder: %w", err)
+	}
+	defer root.Close()
+	in := tar.NewReader(bytes.NewReader(archive))
+	for {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return names, fmt.Errorf("reading bundle: %w", err)
+		}
+		text, err := io.ReadAll(in)
+		if err == nil {
+			err = root.WriteFile(h.Name, text, 0o600)
+		}
+		if err != nil {
+			return names, fmt.Errorf("keeping bundle: %w", err)
+		}
+		names = append(names, h.Name)
+	}
+}
+
+func (d *demo) audit(ctx context.Context) (string, error) {
 	out, err := d.verify(ctx)
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -247,28 +276,35 @@ func (d *demo) audit(ctx context.Context) (string, error) {
 }
 
 func (d *demo) verify(ctx context.Context) (string, error) {
-	cmd := exec.CommandContext(ctx, d.finaudit(), "export", "--record", d.stack.Path("demo-record.json"),
-		"--artefact", d.artefact, "--key", d.stack.Path("keys", "decision.pub"))
+	cmd := exec.CommandContext(ctx, d.finaudit(), "export", d.bundle, "--manifest-key", d.stack.Path("keys", "manifest.pub"),
+		"--decision-key", d.stack.Path("keys", "decision.pub"), "--keys", d.stack.Path("keys", "log.trust"))
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
 
+// exportChanged is finaudit's exit code for a bundle that was changed.
+const exportChanged = 7
+
 func (d *demo) tamper(ctx context.Context) (string, error) {
-	text, err := os.ReadFile(d.artefact)
+	found, err := filepath.Glob(filepath.Join(d.bundle, "incidents-*.csv"))
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("the bundle has artefacts %v: %w", found, err)
+	}
+	text, err := os.ReadFile(found[0])
 	if err != nil {
 		return "", fmt.Errorf("reading artefact: %w", err)
 	}
 	changed := bytes.Replace(text, []byte("medium"), []byte("mediun"), 1)
-	if err := os.WriteFile(d.artefact, changed, 0o600); err != nil {
+	if err := os.WriteFile(found[0], changed, 0o600); err != nil {
 		return "", fmt.Errorf("changing artefact: %w", err)
 	}
 	out, err := d.verify(ctx)
 	var ended *exec.ExitError
-	if !errors.As(err, &ended) || ended.ExitCode() != 2 {
+	if !errors.As(err, &ended) || ended.ExitCode() != exportChanged {
 		return "", fmt.Errorf("the changed file was not found out: %w; %s", err, out)
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	return "exit code 2: " + lines[len(lines)-1], os.WriteFile(d.artefact, text, 0o600)
+	return "exit code 7: " + lines[len(lines)-1], os.WriteFile(found[0], text, 0o600)
 }
 
 func (d *demo) readLedger(ctx context.Context) (string, error) {
