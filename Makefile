@@ -33,8 +33,9 @@ test: setup ## set up and run all tests
 	go test $(RACE) -timeout 20m ./...
 
 .PHONY: fuzz
-fuzz: ## fuzz the reader of fails files for a minute
+fuzz: ## fuzz the readers of fails files and of bundles, for a minute each
 	go test -run '^$$' -fuzz FuzzReadFails -fuzztime 1m ./internal/intake
+	go test -run '^$$' -fuzz FuzzVerify -fuzztime 1m -fuzzminimizetime 1x ./internal/seal
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100

@@ -83,7 +83,7 @@ func TestManifestsAreReadStrictly(t *testing.T) {
 		"a list":                  []byte("[]"),
 		"an unknown member":       bytes.Replace(m.envelope, []byte(`{`), []byte(`{"x":1,`), 1),
 	} {
-		s.expect(name, m.files.with(seal.ManifestFile, envelope), export.Tampered, "manifest")
+		s.expect(name, s.resummed(m, seal.ManifestFile, envelope), export.Tampered, "manifest")
 	}
 	policy := bytes.Replace(payload, []byte(`"policy_digest":"sha256:`), []byte(`"policy_digest":"sha512:`), 1)
 	s.expect("another policy", s.resummed(m, seal.ManifestFile, s.enveloped(seal.PayloadType, policy, 1)), export.Tampered, "not_approved")
