@@ -33,9 +33,10 @@ test: setup ## set up and run all tests
 	go test $(RACE) -timeout 20m ./...
 
 .PHONY: fuzz
-fuzz: ## fuzz the readers of files, each for a minute
+fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzReadFails -fuzztime 1m ./internal/intake
 	go test -run '^$$' -fuzz FuzzReadTransactions -fuzztime 1m ./internal/intake
+	go test -run '^$$' -fuzz FuzzVerify -fuzztime 1m -fuzzminimizetime 1x ./internal/seal
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100

@@ -137,6 +137,9 @@ func (e *exportCheck) run(out io.Writer, paths []string) error {
 	if wrong == nil && chain.Verdict != export.Verified {
 		wrong = &badBundle{"the chain", chain.Finding}
 	}
+	if chain.NotChecked == nil {
+		chain.NotChecked = []seal.Gap{}
+	}
 	if e.asJSON {
 		return errors.Join(wrong, json.NewEncoder(out).Encode(map[string]any{"bundles": results, "chain": chain}))
 	}

@@ -145,7 +145,7 @@ func (a *Archive) index(r *io.SectionReader) error {
 			return err
 		}
 		_, twice := a.places[name]
-		at := place{offset, h.Size, h.Typeflag == tar.TypeReg && !twice && !sparse(h) && h.Size <= r.Size()-offset}
+		at := place{offset, h.Size, h.Typeflag == tar.TypeReg && !twice && !sparse(h)}
 		a.places[name] = at
 		if a.names = append(a.names, name); len(a.names) > maxFiles {
 			return nil // it is refused anyhow
@@ -153,7 +153,8 @@ func (a *Archive) index(r *io.SectionReader) error {
 	}
 }
 
-// sparse reports whether a member's bytes are not simply what follows its header.
+// sparse reports whether a member's bytes are not simply what follows its header:
+// what would be verified is not what other programs unpack.
 func sparse(h *tar.Header) bool {
 	for name := range h.PAXRecords {
 		if strings.HasPrefix(name, "GNU.sparse.") {

@@ -87,7 +87,7 @@ THE FILES
 
 TO CHECK IT
 
-Three things come from the operator by another way than this bundle, once, and are
+These come from the operator by another way than this bundle, once, and are
 kept: allowed_signers and manifest.pub (two forms of the key that signs manifests),
 decision.pub (the key that signs decisions) and trust (the key of the log). Lay them
 into the folder above this one. A key that arrives with the data proves nothing.

@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -31,7 +30,6 @@ import (
 	"finobs/internal/seal"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 const origin = "finobs.test/desk"
@@ -260,14 +258,14 @@ func (s *site) receipt(id int64, spec export.Spec, o order) approval.Receipt {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return approval.ReceiptOf(q, []approval.Recorded{s.vote(q, human("cora"))}, signed, attest.KeyID)
+	return approval.ReceiptOf(q, []approval.Recorded{s.vote(q, human("cora"), "d1")}, signed, attest.KeyID)
 }
 
-func (s *site) vote(q approval.Request, who approval.Principal) approval.Recorded {
+func (s *site) vote(q approval.Request, who approval.Principal, id string) approval.Recorded {
 	s.t.Helper()
 	shown := sha256.Sum256([]byte(q.Summary))
 	said := attest.Decision{
-		ID: "d1", IssuedAt: decided, ApprovalID: q.ID, WorkflowID: "w", ActionDigest: q.ActionDigest, PolicyDigest: q.PolicyDigest,
+		ID: id, IssuedAt: decided, ApprovalID: q.ID, WorkflowID: "w", ActionDigest: q.ActionDigest, PolicyDigest: q.PolicyDigest,
 		Verdict: approval.Approve, Reason: "fine", Reviewer: who, SummarySHA256: hex.EncodeToString(shown[:]), Deadline: q.ExpiresAt, TraceID: "t1",
 	}
 	token, err := s.decision.Decision(ctx, said)
@@ -282,99 +280,6 @@ func (s *site) vote(q approval.Request, who approval.Principal) approval.Recorde
 
 func human(name string) approval.Principal {
 	return approval.Principal{Person: approval.Person{Issuer: "i", Subject: name}, Kind: approval.Human, Roles: []string{"compliance"}}
-}
-
-// cells is a row; no two of one export are the same.
-func cells(d export.Dataset, id int64, i int) []export.Cell {
-	var row []export.Cell
-	for n, c := range d.Columns {
-		text := map[export.Kind]string{
-			export.Text: fmt.Sprintf("=row %d, of %d", i, id), export.Word: "open", export.JSON: fmt.Sprintf(`{"n":"%d"}`, i),
-			export.Integer: strconv.Itoa(i + 1), export.Decimal: fmt.Sprintf("-%d.50", i), export.Time: "2026-03-01T08:00:00.000001Z",
-			export.Date: "2026-03-01", export.Bool: "true",
-		}[c.Kind]
-		if (i+n)%7 == 3 {
-			row = append(row, nil)
-			continue
-		}
-		row = append(row, export.Cell(text))
-	}
-	return row
-}
-
-func write(t testing.TB, s export.Spec, rows [][]export.Cell) ([]byte, export.Totals) {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := export.NewWriter(&b, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range rows {
-		if err := w.Row(row); err != nil {
-			t.Fatal(err)
-		}
-	}
-	totals, err := w.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes(), totals
-}
-
-// logOf is a small log.
-type logOf struct {
-	t      testing.TB
-	signer note.Signer
-	tree   ledger.Tree
-	tiles  map[tlog.Tile][]byte
-}
-
-func newLog(t testing.TB, signer note.Signer, size int) *logOf {
-	l := &logOf{t: t, signer: signer, tree: ledger.Tree{Root: sha256.Sum256(nil)}, tiles: map[tlog.Tile][]byte{}}
-	for i := range size {
-		l.add(filler(i))
-	}
-	return l
-}
-
-func filler(i int) []byte { return fmt.Appendf(nil, `{"n":"%d"}`, i) }
-
-func (l *logOf) read(want []tlog.Tile) ([][]byte, error) {
-	out := make([][]byte, len(want))
-	for i, w := range want {
-		out[i] = l.tiles[tlog.Tile{H: ledger.TileHeight, L: w.L, N: w.N}]
-	}
-	return out, nil
-}
-
-func (l *logOf) add(leaf []byte) {
-	l.t.Helper()
-	grown, changed, err := ledger.Grow(l.tree, []tlog.Hash{ledger.LeafHash(leaf)}, l.read)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	for _, c := range changed {
-		l.tiles[tlog.Tile{H: ledger.TileHeight, L: c.Level, N: c.N}] = c.Hashes
-	}
-	l.tree = grown
-}
-
-func (l *logOf) checkpoint() []byte {
-	l.t.Helper()
-	text, err := ledger.SignCheckpoint(origin, l.tree, l.signer)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return text
-}
-
-func (l *logOf) prove(index int64) []byte {
-	l.t.Helper()
-	text, err := ledger.ProveLeaf(l.tree, index, l.checkpoint(), l.read)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return text
 }
 
 // bundle is a Bundle in memory.

@@ -188,7 +188,10 @@ func (v *verification) sums() error {
 			return tampered("sums", "%s does not cover %s", SumsFile, name)
 		}
 	}
-	if len(digests) != len(summed)+1 || digests[artefact.Name] != artefact.Digest.SHA256 {
+	if len(digests) != len(summed)+1 {
+		return tampered("sums", "%s covers %d files, not %d", SumsFile, len(digests), len(summed)+1)
+	}
+	if digests[artefact.Name] != artefact.Digest.SHA256 {
 		return tampered("swapped", "%s is about another artefact than the manifest, which is about %s", SumsFile, artefact.Name)
 	}
 	if err := v.others(artefact.Name); err != nil {
