@@ -33,8 +33,8 @@ var world *stack
 // stack is a development stack with its API and one worker as processes.
 type stack struct {
 	*devstack.Stack
-	api, worker *devstack.Process
-	temporal    client.Client
+	api, worker, sequencer *devstack.Process
+	temporal               client.Client
 }
 
 var bin string // folder of the binaries
@@ -108,8 +108,10 @@ func newStack(dir string) (*stack, error) {
 		w.stop()
 		return nil, fmt.Errorf("migrating: %w\n%s", err, out)
 	}
-	w.temporal, err = client.Dial(client.Options{HostPort: s.Settings()["TEMPORAL_ADDRESS"]})
-	return w, err
+	if w.temporal, err = client.Dial(client.Options{HostPort: s.Settings()["TEMPORAL_ADDRESS"]}); err != nil {
+		return w, err
+	}
+	return w, w.startSequencer()
 }
 
 func (s *stack) start() error {
@@ -135,6 +137,12 @@ func (s *stack) startAPI(env ...string) (err error) {
 	return fmt.Errorf("the API does not answer; see %s", s.Path("logs", "api.log"))
 }
 
+// startSequencer lets the log grow, which exports wait for.
+func (s *stack) startSequencer() (err error) {
+	s.sequencer, err = s.Launch("sequencer", nil, filepath.Join(bin, "finobs"), "sequencer")
+	return err
+}
+
 func (s *stack) startWorker(failpoint string, args ...string) (err error) {
 	s.worker, err = s.Launch("worker", []string{"FINOBS_FAILPOINT=" + failpoint}, filepath.Join(bin, "finobs"), append([]string{"worker"}, args...)...)
 	return err
@@ -153,7 +161,7 @@ func (s *stack) restartWorker(t *testing.T, failpoint string, args ...string) {
 }
 
 func (s *stack) stop() {
-	for _, p := range []*devstack.Process{s.api, s.worker} {
+	for _, p := range []*devstack.Process{s.api, s.worker, s.sequencer} {
 		if p != nil {
 			p.Kill() //nolint:errcheck // it may be dead already
 		}

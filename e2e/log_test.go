@@ -18,9 +18,8 @@ import (
 // auditor kept: the trust file and an older checkpoint.
 type logStack struct {
 	*stack
-	sequencer *devstack.Process
-	trust     string
-	older     string
+	trust string
+	older string
 }
 
 func newLogStack(t *testing.T) *logStack {
@@ -34,7 +33,6 @@ func newLogStack(t *testing.T) *logStack {
 	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
-	l.startSequencer(t)
 	kept := t.TempDir()
 	l.trust, l.older = filepath.Join(kept, "trust"), filepath.Join(kept, "older")
 	for i := range 4 {
@@ -59,13 +57,11 @@ func keep(t *testing.T, path string, text []byte) {
 
 func trimmed(b []byte) []byte { return []byte(strings.TrimSpace(string(b))) }
 
-func (l *logStack) startSequencer(t *testing.T) {
+func (l *logStack) sequenceAgain(t *testing.T) {
 	t.Helper()
-	var err error
-	if l.sequencer, err = l.Launch("sequencer", nil, filepath.Join(bin, "finobs"), "sequencer"); err != nil {
+	if err := l.startSequencer(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.sequencer.Kill() }) //nolint:errcheck // it may be dead already
 }
 
 func (l *logStack) get(t *testing.T, path string) []byte {
@@ -227,7 +223,7 @@ func TestARewrittenOrRestoredLedgerIsNotSigned(t *testing.T) {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
-	l.startSequencer(t)
+	l.sequenceAgain(t)
 	eventually(t, "readiness is red", func() bool {
 		r := l.call(t, "", "GET", "/readyz", "")
 		return r.Status == http.StatusServiceUnavailable && strings.Contains(string(r.Body), "refuses to sign")
@@ -243,7 +239,7 @@ func TestARewrittenOrRestoredLedgerIsNotSigned(t *testing.T) {
 	if err := os.Remove(l.Path("log-state.json")); err != nil {
 		t.Fatal(err)
 	}
-	l.startSequencer(t)
+	l.sequenceAgain(t)
 	l.signed(t)
 	if code, said := l.verify(t); code != 4 {
 		t.Errorf("a rewritten log: exit code %d, want 4: %s", code, said)

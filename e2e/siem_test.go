@@ -44,7 +44,7 @@ func TestTheSIEMGetsEveryEntry(t *testing.T) {
 	if err := errors.Join(l.sequencer.Kill(), server.Kill()); err != nil {
 		t.Fatal(err)
 	}
-	l.startSequencer(t)
+	l.sequenceAgain(t)
 	for i := range 5 {
 		l.history(t, 300+i)
 	}

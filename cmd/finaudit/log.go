@@ -14,6 +14,7 @@ import (
 	"finobs/internal/keys"
 	"finobs/internal/ledger"
 	"finobs/internal/logclient"
+	"finobs/internal/progress"
 
 	"github.com/spf13/cobra"
 )
@@ -67,9 +68,9 @@ func (s *source) fetch(ctx context.Context, url, dir string) error {
 	if err != nil {
 		return err
 	}
-	bar := newProgress("downloading")
-	defer bar.end()
-	return client.Fetch(ctx, dir, bar.show)
+	bar := progress.New("downloading")
+	defer bar.End()
+	return client.Fetch(ctx, dir, bar.Show)
 }
 
 func verifyCommand() *cobra.Command {
@@ -121,9 +122,9 @@ func (s *source) verify(ctx context.Context, out io.Writer, where, olderPath str
 		return err
 	}
 	fmt.Fprintf(out, "ok  checkpoint: %d entries, root %v, signed by a trusted key\n", tree.Size, tree.Root)
-	bar := newProgress("verifying")
-	report, err := c.Verify(older, bar.show)
-	bar.end()
+	bar := progress.New("verifying")
+	report, err := c.Verify(older, bar.Show)
+	bar.End()
 	if err != nil {
 		return err
 	}
