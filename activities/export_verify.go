@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"finobs/internal/canonical"
@@ -82,7 +81,7 @@ func (x *Exports) verify(ctx context.Context, in VerifyInput, id int64, by ledge
 		judged.Places = append(judged.Places, JudgedPlace{d.Destination, d.ID, d.Verification})
 	}
 	if len(read) == 0 || read[0].Destination != export.Download { // the store holds every bundle, wherever it was delivered
-		own := x.judgeFolder(out, filepath.Join(x.Store.Path(StoreFolder(id))))
+		own := x.judgeFolder(out, x.Store.Path(StoreFolder(id)))
 		judged.Places = append(judged.Places, JudgedPlace{export.Download, 0, own})
 	}
 	verdicts := make([]export.Verdict, 0, len(judged.Places))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"finobs/internal/approval"
@@ -26,6 +27,10 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
+	return slices.Concat(s.deskRoutes(), s.exportRoutes())
+}
+
+func (s *Server) deskRoutes() []route {
 	return []route{
 		on(http.MethodPost, "/approval/", ApprovalAsk, "Ask for approval of an action", s.askApproval),
 		on(http.MethodGet, "/approval/", ApprovalRead, "List requests for approval", s.listApprovals),
@@ -68,41 +73,12 @@ func (s *Server) routes() []route {
 		on(http.MethodPost, "/incidents", IncidentOpen, "Open an incident", s.openIncident),
 		on(http.MethodGet, "/incidents/{id}", IncidentRead, "Read an incident", s.getIncident),
 		on(http.MethodGet, "/incidents/{id}/history", IncidentRead, "Ledger entries about an incident", s.incidentHistory),
-		on(http.MethodPost, "/incidents/export", ExportAsk, "Export incidents, once approved", exportOf[exportIncidentsInput](s, export.Incidents)),
-		on(http.MethodGet, "/incidents/export", ExportAsk, "Export incidents, once approved (same as POST)", exportOf[exportIncidentsInput](s, export.Incidents)),
-		on(http.MethodPost, "/transactions/export", ExportAsk, "Export transactions, once approved", exportOf[exportTransactionsInput](s, export.Transactions)),
-		on(http.MethodGet, "/transactions/export", ExportAsk, "Export transactions, once approved (same as POST)", exportOf[exportTransactionsInput](s, export.Transactions)),
-		on(http.MethodPost, "/users/export", ExportAsk, "Export the roster, once approved", exportOf[exportUsersInput](s, export.Users)),
-		on(http.MethodGet, "/users/export", ExportAsk, "Export the roster, once approved (same as POST)", exportOf[exportUsersInput](s, export.Users)),
-		on(http.MethodPost, "/compliance/logs/export", ExportAsk, "Export the compliance log, once approved", exportOf[exportEntriesInput](s, export.ComplianceLogs)),
-		on(http.MethodGet, "/compliance/logs/export", ExportAsk, "Export the compliance log, once approved (same as POST)", exportOf[exportEntriesInput](s, export.ComplianceLogs)),
-		on(http.MethodPost, "/compliance/export", ExportAsk, "The same as /compliance/logs/export", exportOf[exportEntriesInput](s, export.ComplianceLogs)),
-		on(http.MethodGet, "/compliance/export", ExportAsk, "The same as /compliance/logs/export", exportOf[exportEntriesInput](s, export.ComplianceLogs)),
-		on(http.MethodPost, "/audit/export", ExportAsk, "Export the log, once approved", exportOf[exportEntriesInput](s, export.Audit)),
-		on(http.MethodGet, "/audit/export", ExportAsk, "Export the log, once approved (same as POST)", exportOf[exportEntriesInput](s, export.Audit)),
 		on(http.MethodGet, "/compliance/logs", AuditRead, "Who asked for, decided on, did and was refused what", s.complianceLogs),
 
 		on(http.MethodGet, "/transactions", TransactionRead, "List transactions", s.listTransactions),
 		raw(http.MethodPost, "/transactions", ImportRun, "Load transactions sent as the body", s.postTransactions),
 		on(http.MethodGet, "/transactions/{id}", TransactionRead, "Read a transaction", s.getTransaction),
 		on(http.MethodGet, "/transactions/{id}/history", TransactionRead, "What a transaction was, and who loaded it", s.transactionHistory),
-
-		on(http.MethodGet, "/exports/", ExportRead, "List exports", s.listExports),
-		on(http.MethodPost, "/exports/", ExportAsk, "Export a dataset, once approved", s.createExport),
-		on(http.MethodGet, "/exports/destinations", ExportAsk, "Where exports can be delivered", s.listDestinations),
-		raw(http.MethodGet, "/exports/keys", Public, "The keys that exports are sealed with, as allowed signers of ssh-keygen", s.exportKeys),
-		on(http.MethodPost, "/exports/batch_verify", ExportVerify, "Read exports back and give a verdict on each", s.verifyBatch),
-		on(http.MethodGet, "/exports/batch_verify/{id}", ExportRead, "How far a verification has come, and its verdicts", s.getVerification),
-		on(http.MethodGet, "/exports/{id}", ExportRead, "Read an export's metadata", s.getExport),
-		on(http.MethodPatch, "/exports/{id}", ExportRead, "Refused: what is recorded of an export moves only through workflows", s.refuseExportChange),
-		on(http.MethodDelete, "/exports/{id}", ExportRead, "Refused: exports are part of the record", s.refuseExportDelete),
-		on(http.MethodGet, "/exports/{id}/progress", ExportRead, "How far an export has come", s.exportProgress),
-		on(http.MethodPost, "/exports/{id}/verify", ExportVerify, "Read an export back and give a verdict", s.verifyOne),
-		on(http.MethodPost, "/exports/{id}/redeliver", ExportSend, "Deliver the same bytes again", s.redeliver),
-		on(http.MethodGet, "/exports/{id}/content", ExportRead, "Download an artefact", s.exportContent),
-		on(http.MethodGet, "/exports/{id}/bundle", ExportRead, "Download all files of a sealed export, which finaudit verifies offline", s.exportBundle),
-		on(http.MethodGet, "/exports/{id}/history", ExportRead, "Ledger entries about an export", s.exportHistory),
-		on(http.MethodGet, "/approval/{id}/progress", ApprovalRead, "How far the export that was asked for has come", s.approvalProgress),
 
 		on(http.MethodGet, "/audit", AuditRead, "Search the log", s.audit),
 		on(http.MethodGet, "/audit/{index}/leaf", AuditRead, "An entry exactly as it is hashed", s.leaf),
@@ -123,6 +99,41 @@ func (s *Server) routes() []route {
 		page("/docs/*path", s.docs()),
 		page("/open/approval/:id", s.openPage),
 		page("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
+	}
+}
+
+// exportRoutes are those of exports; see docs/exports.md.
+func (s *Server) exportRoutes() []route {
+	return []route{
+		on(http.MethodPost, "/incidents/export", ExportAsk, "Export incidents, once approved", exportOf[exportIncidentsInput](s, export.Incidents)),
+		on(http.MethodGet, "/incidents/export", ExportAsk, "Export incidents, once approved (same as POST)", exportOf[exportIncidentsInput](s, export.Incidents)),
+		on(http.MethodPost, "/transactions/export", ExportAsk, "Export transactions, once approved", exportOf[exportTransactionsInput](s, export.Transactions)),
+		on(http.MethodGet, "/transactions/export", ExportAsk, "Export transactions, once approved (same as POST)", exportOf[exportTransactionsInput](s, export.Transactions)),
+		on(http.MethodPost, "/users/export", ExportAsk, "Export the roster, once approved", exportOf[exportUsersInput](s, export.Users)),
+		on(http.MethodGet, "/users/export", ExportAsk, "Export the roster, once approved (same as POST)", exportOf[exportUsersInput](s, export.Users)),
+		on(http.MethodPost, "/compliance/logs/export", ExportAsk, "Export the compliance log, once approved", exportOf[exportEntriesInput](s, export.ComplianceLogs)),
+		on(http.MethodGet, "/compliance/logs/export", ExportAsk, "Export the compliance log, once approved (same as POST)", exportOf[exportEntriesInput](s, export.ComplianceLogs)),
+		on(http.MethodPost, "/compliance/export", ExportAsk, "The same as /compliance/logs/export", exportOf[exportEntriesInput](s, export.ComplianceLogs)),
+		on(http.MethodGet, "/compliance/export", ExportAsk, "The same as /compliance/logs/export", exportOf[exportEntriesInput](s, export.ComplianceLogs)),
+		on(http.MethodPost, "/audit/export", ExportAsk, "Export the log, once approved", exportOf[exportEntriesInput](s, export.Audit)),
+		on(http.MethodGet, "/audit/export", ExportAsk, "Export the log, once approved (same as POST)", exportOf[exportEntriesInput](s, export.Audit)),
+
+		on(http.MethodGet, "/exports/", ExportRead, "List exports", s.listExports),
+		on(http.MethodPost, "/exports/", ExportAsk, "Export a dataset, once approved", s.createExport),
+		on(http.MethodGet, "/exports/destinations", ExportAsk, "Where exports can be delivered", s.listDestinations),
+		raw(http.MethodGet, "/exports/keys", Public, "The keys that exports are sealed with, as allowed signers of ssh-keygen", s.exportKeys),
+		on(http.MethodPost, "/exports/batch_verify", ExportVerify, "Read exports back and give a verdict on each", s.verifyBatch),
+		on(http.MethodGet, "/exports/batch_verify/{id}", ExportRead, "How far a verification has come, and its verdicts", s.getVerification),
+		on(http.MethodGet, "/exports/{id}", ExportRead, "Read an export's metadata", s.getExport),
+		on(http.MethodPatch, "/exports/{id}", ExportRead, "Refused: what is recorded of an export moves only through workflows", s.refuseExportChange),
+		on(http.MethodDelete, "/exports/{id}", ExportRead, "Refused: exports are part of the record", s.refuseExportDelete),
+		on(http.MethodGet, "/exports/{id}/progress", ExportRead, "How far an export has come", s.exportProgress),
+		on(http.MethodPost, "/exports/{id}/verify", ExportVerify, "Read an export back and give a verdict", s.verifyOne),
+		on(http.MethodPost, "/exports/{id}/redeliver", ExportSend, "Deliver the same bytes again", s.redeliver),
+		on(http.MethodGet, "/exports/{id}/content", ExportRead, "Download an artefact", s.exportContent),
+		on(http.MethodGet, "/exports/{id}/bundle", ExportRead, "Download all files of a sealed export, which finaudit verifies offline", s.exportBundle),
+		on(http.MethodGet, "/exports/{id}/history", ExportRead, "Ledger entries about an export", s.exportHistory),
+		on(http.MethodGet, "/approval/{id}/progress", ApprovalRead, "How far the export that was asked for has come", s.approvalProgress),
 	}
 }
 

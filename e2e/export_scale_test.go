@@ -80,7 +80,7 @@ func (s *stack) fill(t *testing.T, rows int) {
 				'buy', 'SYM' || n %% 500, '', '', n %% 997 + 1, round((n %% 10007) / 7.0 + 0.01, 4), 'USD', round((n %% 997 + 1) * 12.34, 2), 1.25,
 				'ACC' || n %% 50, 'Broker, "A"', 'XNYS', 'new', 'EQ', 'live', (SELECT max(import_id) FROM finobs.import), now(), now(), ''
 			FROM generate_series(1, %d) n`, rows),
-		"ANALYZE finobs.transaction",
+		"VACUUM (FREEZE) finobs.transaction",
 	} {
 		if err := exec1(s, statement); err != nil {
 			t.Fatal(err)

@@ -16,6 +16,10 @@ import (
 // activity was completed with a result that the record contradicts.
 const exportAttempts = 3
 
+// changeBundles names the change since which exports are bundles that are
+// delivered.
+const changeBundles = "bundles"
+
 // exportWorkflow waits for approval, makes the export and hands it over to its
 // delivery.
 func exportWorkflow(ctx workflow.Context, in GateInput) (ExportResult, error) {
@@ -71,6 +75,10 @@ func (p *production) run(ctx workflow.Context) (activities.ExportDone, error) {
 	done, err := p.generate(ctx)
 	if err != nil {
 		return done, err
+	}
+	// Exports that were made before there were bundles ended here.
+	if workflow.GetVersion(ctx, changeBundles, workflow.DefaultVersion, 1) == workflow.DefaultVersion {
+		return done, nil
 	}
 	p.progress = export.Progress{Phase: export.PhaseSealing, Rows: done.Rows, Total: done.Rows}
 	bundle := activities.BundleInput{FirstRun: p.ref.FirstRun, ExportID: done.ExportID}

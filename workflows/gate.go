@@ -194,18 +194,3 @@ func (g *gate) drain(ctx workflow.Context) error {
 	}
 	return nil
 }
-
-// recordUntil goes on recording decisions until the future is ready.
-func (g *gate) recordUntil(ctx workflow.Context, f workflow.Future) error {
-	for !f.IsReady() {
-		var err error
-		s := workflow.NewSelector(ctx)
-		s.AddFuture(f, func(workflow.Future) {})
-		s.AddReceive(g.signals, func(c workflow.ReceiveChannel, _ bool) { err = g.receive(ctx, c) })
-		s.Select(ctx)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}

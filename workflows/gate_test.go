@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"finobs/activities"
 	"finobs/internal/approval"
+	"finobs/internal/export"
 	"finobs/workflows"
 
 	"go.temporal.io/sdk/activity"
@@ -36,7 +38,9 @@ type record struct {
 	sealed    bool
 	generated int
 	claim     activities.ExportDone // what GenerateExport says
-	lateness  time.Duration         // how far the database's clock is behind the timer's
+	bundled   []int64
+	delivered []activities.DeliverInput
+	lateness  time.Duration // how far the database's clock is behind the timer's
 }
 
 func (r *record) now() activities.GateStatus {
@@ -97,7 +101,7 @@ func (r *record) cancel(context.Context, activities.GateRef) (activities.GateSta
 	return r.now(), nil
 }
 
-func (r *record) generate(context.Context, activities.GateRef) (activities.ExportDone, error) {
+func (r *record) generate(context.Context, activities.ExportRef) (activities.ExportDone, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.generated++
@@ -143,6 +147,7 @@ func newEnv(t *testing.T, r *record) *testsuite.TestWorkflowEnvironment {
 	for name, fn := range map[string]any{
 		workflows.ActivityOpenRequest: r.open, workflows.ActivityRecordDecision: r.decide, workflows.ActivityExpireRequest: r.expire,
 		workflows.ActivityCancelRequest: r.cancel, workflows.ActivityGenerateExport: r.generate, workflows.ActivityConfirmExport: r.confirm,
+		workflows.ActivityBundleExport: r.bundle, workflows.ActivityDeliverExport: r.deliver, workflows.ActivityVerifyExports: r.verify,
 	} {
 		env.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}
@@ -297,6 +302,24 @@ func TestGateContinuesAsNew(t *testing.T) {
 	}
 }
 
+func (r *record) bundle(_ context.Context, in activities.BundleInput) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bundled = append(r.bundled, in.ExportID)
+	return nil
+}
+
+func (r *record) deliver(_ context.Context, in activities.DeliverInput) (export.DeliveryStatus, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delivered = append(r.delivered, in)
+	return export.Delivered, nil
+}
+
+func (r *record) verify(_ context.Context, in activities.VerifyInput) ([]activities.Judged, error) {
+	return []activities.Judged{{ExportID: in.ExportIDs[0], Verdict: export.Verified}}, nil
+}
+
 func TestExport(t *testing.T) {
 	denied := temporal.NewNonRetryableApplicationError("no", "evidence-broken", nil)
 	for name, tc := range map[string]struct {
@@ -330,6 +353,9 @@ func TestExport(t *testing.T) {
 		if r.generated != tc.generated {
 			t.Errorf("%s: the export ran %d times, want %d", name, r.generated, tc.generated)
 		}
+		if consumed := tc.status == approval.Consumed; consumed != slices.Equal(r.bundled, []int64{done().ExportID}) || !consumed && len(r.bundled) > 0 {
+			t.Errorf("%s: bundles of %v", name, r.bundled)
+		}
 	}
 }
 
@@ -359,5 +385,19 @@ func TestSignalsOfAnyShapeAreRecorded(t *testing.T) {
 	env.ExecuteWorkflow(workflows.Approval, input)
 	if got := statusOf(t, env); got != approval.Approved || len(r.tokens) != 6 {
 		t.Errorf("got %s, recorded %q", got, r.tokens)
+	}
+}
+
+// A delivery goes to where it was asked for, and is read back.
+func TestDeliver(t *testing.T) {
+	r := &record{}
+	env := newEnv(t, r)
+	env.ExecuteWorkflow(workflows.Deliver, workflows.DeliverInput{ExportID: 7, Destination: "archive"})
+	var got workflows.DeliverResult
+	if err := env.GetWorkflowResult(&got); err != nil || got.Status != export.Delivered || got.Verdict != export.Verified {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if len(r.delivered) != 1 || r.delivered[0].ExportID != 7 || r.delivered[0].Destination != "archive" {
+		t.Errorf("delivered %+v", r.delivered)
 	}
 }

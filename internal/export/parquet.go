@@ -22,7 +22,7 @@ const (
 // scale differs from row to row, which no decimal type of Parquet allows.
 type parquetEncoder struct {
 	columns []Column
-	w       *parquet.Writer
+	w       *parquet.GenericWriter[any]
 	batch   []parquet.Row
 	bytes   int
 	rows    int
@@ -44,7 +44,7 @@ func newParquet(w io.Writer, d Dataset, c Compression) (*parquetEncoder, error) 
 	if err != nil {
 		return nil, fmt.Errorf("setting up Parquet: %w", err)
 	}
-	return &parquetEncoder{columns: d.Columns, w: parquet.NewWriter(w, config)}, nil
+	return &parquetEncoder{columns: d.Columns, w: parquet.NewGenericWriter[any](w, config)}, nil
 }
 
 // parquetSchema keeps the columns in the dataset's order, which is why it goes by
