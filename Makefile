@@ -42,6 +42,10 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 scale: setup ## compare 10,000 waiting requests with 100
 	FINOBS_SCALE=1 go test -count=1 -v -timeout 20m -run TestTenThousandPending ./e2e
 
+.PHONY: bench-export
+bench-export: setup ## measure exports of 1,000,000 rows in every format: memory, and the rate against psql's COPY
+	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run TestAMillionRows ./e2e
+
 .PHONY: bench-log
 bench-log: setup ## measure the log: appends with the sequencer, verification of 1,000,000 entries
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run 'TestAppendThroughput|TestAMillion' ./internal/sequencer ./internal/audit

@@ -24,6 +24,10 @@ func TestCommandsOfTheReadme(t *testing.T) {
 	runCommandsOf(t, "../README.md", "688 rows read", `"status":"pending"`, `"verdict":"approve"`, "ok  artefact")
 }
 
+func TestCommandsOfTheExports(t *testing.T) {
+	runCommandsOf(t, "../docs/exports.md", `"status":"pending"`)
+}
+
 func TestCommandsOfTheTransactions(t *testing.T) {
 	runCommandsOf(t, "../docs/transactions.md", "4     2    1      2", `error: line 4 trade_date: "2026-02-30" is not a calendar date`,
 		`"price":"37.3"`, `"version":2`, `"next_before":0`)

@@ -14,7 +14,13 @@ func TestCommandsOfVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := newLogStack(t)
+	exported := l.exportOf(t, "/audit/export?format=csv")
 	dir := t.TempDir()
+	for _, name := range []string{"manifest.pub", "decision.pub"} {
+		if err := os.Symlink(l.Path("keys", name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(text, -1)
 	if len(blocks) < 5 {
 		t.Fatalf("only %d blocks of commands found", len(blocks))
@@ -26,7 +32,8 @@ func TestCommandsOfVerify(t *testing.T) {
 		}
 		cmd := exec.Command("bash", "-euo", "pipefail", "-c", string(block[1]))
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "API=http://"+l.APIAddress, "AUDITOR="+l.token(t, "eve", "auditor"), "PATH="+bin+":"+os.Getenv("PATH"))
+		cmd.Env = append(os.Environ(), "API=http://"+l.APIAddress, "AUDITOR="+l.token(t, "eve", "auditor"), "EXPORT="+exported.id(),
+			"PATH="+bin+":"+os.Getenv("PATH"))
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s\n%s", err, block[1], out)
 		}
