@@ -46,6 +46,11 @@ scale: setup ## compare 10,000 waiting requests with 100
 bench-export: setup ## measure exports of 1,000,000 rows in every format: memory, and the rate against psql's COPY
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run TestAMillionRows ./e2e
 
+.PHONY: e2e-full
+e2e-full: setup bench-export ## the slow tests, and those that need LibreOffice, which it installs
+	command -v soffice >/dev/null || apt-get install -y --no-install-recommends libreoffice-calc
+	go test -count=1 -v -run LibreOffice ./internal/export
+
 .PHONY: bench-log
 bench-log: setup ## measure the log: appends with the sequencer, verification of 1,000,000 entries
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run 'TestAppendThroughput|TestAMillion' ./internal/sequencer ./internal/audit

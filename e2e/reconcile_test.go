@@ -78,6 +78,13 @@ func (e exportCase) byReconciler(t *testing.T, kind string) int {
 // released that was not approved.
 func TestRowsFollowWhatOperatorsDoToWorkflows(t *testing.T) {
 	l := newLife(t, told, desk)
+	// One that carries out effects was there once, and told where exports can go.
+	effects := &replica{l: l, name: "effects"}
+	effects.start(t)
+	effects.untilWorking(t, 1)
+	if err := effects.process.Kill(); err != nil {
+		t.Fatal(err)
+	}
 	workers := l.startWorkers(t, 2, "--record-only")
 	apis := l.startAPIs(t, 1)
 	approve := func(status string) func(exportCase) {
