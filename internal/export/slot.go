@@ -2,6 +2,8 @@ package export
 
 import (
 	"maps"
+	"strconv"
+	"strings"
 	"time"
 
 	"finobs/internal/approval"
@@ -44,6 +46,36 @@ type Slot struct {
 	FirstRunID string     `json:"-"` // "" while no workflow has come for it
 	StartedAt  *time.Time `json:"started_at,omitempty"`
 	EndedAt    *time.Time `json:"ended_at,omitempty"`
+}
+
+// ScheduleWorkflowID is the id of a schedule in Temporal, and what the ids of the
+// workflows that it starts begin with.
+func ScheduleWorkflowID(scheduleID int64) string {
+	return schedulePrefix + strconv.FormatInt(scheduleID, 10)
+}
+
+const schedulePrefix = "schedule-"
+
+// ScheduleOfWorkflow reads back which schedule has an id in Temporal.
+func ScheduleOfWorkflow(id string) (scheduleID int64, ours bool) {
+	digits, ours := strings.CutPrefix(id, schedulePrefix)
+	scheduleID, err := strconv.ParseInt(digits, 10, 64)
+	return scheduleID, ours && err == nil && ScheduleWorkflowID(scheduleID) == id
+}
+
+// SlotWorkflowID is the id of the workflow of a slot, whoever starts it: Temporal
+// appends the time in this form by itself.
+func SlotWorkflowID(scheduleID int64, slot time.Time) string {
+	return ScheduleWorkflowID(scheduleID) + "-" + slot.UTC().Format(time.RFC3339)
+}
+
+// SlotOfWorkflow reads back which slot a workflow is of.
+func SlotOfWorkflow(id string) (scheduleID int64, slot time.Time, ours bool) {
+	digits, at, found := strings.Cut(strings.TrimPrefix(id, schedulePrefix), "-")
+	scheduleID, err := strconv.ParseInt(digits, 10, 64)
+	slot, timeErr := time.Parse(time.RFC3339, at)
+	ours = found && err == nil && timeErr == nil && SlotWorkflowID(scheduleID, slot) == id
+	return scheduleID, slot.UTC(), ours
 }
 
 // times is the parsed expression of a valid schedule; one that never falls due
@@ -117,6 +149,44 @@ func (s Schedule) SlotFilters(slot time.Time) (map[string]string, error) {
 	}
 	filters[from], filters[to] = before.UTC().Format(time.RFC3339), slot.UTC().Format(time.RFC3339)
 	return filters, nil
+}
+
+// GrantedBy checks that s is exactly the schedule that the action a of request r
+// grants: that nobody changed the row behind the approvers' backs.
+func (s Schedule) GrantedBy(r approval.Request, a approval.Action) error {
+	if _, err := ScheduleOf(a); err != nil {
+		return mismatch("the approved action grants no schedule of this program: %v", err)
+	}
+	asked := s
+	if asked.Version--; a.Kind == KindScheduleCreate {
+		if asked.Version != 0 {
+			return mismatch("schedule %d was changed since it was granted", s.ID)
+		}
+		asked.ID = 0
+	}
+	mode := approval.Live
+	if s.Simulation {
+		mode = approval.Simulation
+	}
+	action := asked.Action(s.Requester, s.Desk, mode)
+	action.Editor, action.RiskTier, action.PolicyDigest = a.Editor, a.RiskTier, a.PolicyDigest
+	digest, err := action.Digest()
+	if err != nil || digest != r.ActionDigest || s.ApprovalID != r.ID || s.ActionDigest != r.ActionDigest {
+		return mismatch("schedule %d is recorded differently from what approval %d grants", s.ID, r.ID)
+	}
+	return nil
+}
+
+// Intend is the export of one slot of the schedule that r grants.
+func (s Schedule) Intend(r approval.Request, slot, now time.Time) (Export, error) {
+	spec := s.Spec
+	var err error
+	if spec.Filters, err = s.SlotFilters(slot); err != nil {
+		return Export{}, err
+	}
+	x := Intend(spec, r)
+	x.ScheduleID, x.Slot, x.CreatedAt, x.WorkflowID = s.ID, &slot, now, SlotWorkflowID(s.ID, slot)
+	return x, nil
 }
 
 // CarriesOutGrant checks that x is one slot of the schedule that the action a of
