@@ -71,6 +71,18 @@ func (t *Tx) OpenSlots(ctx context.Context, scheduleID int64) ([]export.Slot, er
 	return collect(rows, slotRow.domain)
 }
 
+// RanAt reports whether a slot of a schedule ran at a moment, another than the
+// slot of that moment.
+func (t *Tx) RanAt(ctx context.Context, scheduleID int64, at time.Time) (bool, error) {
+	var ran bool
+	err := t.get(ctx, &ran, `SELECT EXISTS (SELECT FROM finobs.export_slot
+		WHERE schedule_id = $1 AND slot <> $2 AND started_at <= $2 AND (ended_at IS NULL OR ended_at > $2))`, scheduleID, at)
+	if err != nil {
+		return false, fmt.Errorf("looking for slots of schedule %d that ran: %w", scheduleID, err)
+	}
+	return ran, nil
+}
+
 // PutSlot records what became of a slot; the times of its beginning and end are
 // set by its status. A slot that has its export keeps it.
 func (t *Tx) PutSlot(ctx context.Context, s export.Slot) error {
