@@ -184,6 +184,16 @@ func (w *Writer) LiveSchedules(ctx context.Context) ([]export.Schedule, error) {
 	return collect(rows, scheduleRow.domain)
 }
 
+// ScheduleLives reports whether a schedule has not ended.
+func (w *Writer) ScheduleLives(ctx context.Context, id int64) (bool, error) {
+	var lives bool
+	err := w.db.GetContext(ctx, &lives, `SELECT EXISTS (SELECT FROM finobs.export_schedule WHERE schedule_id = $1 AND state <> 'deleted')`, id)
+	if err != nil {
+		return false, fmt.Errorf("looking for schedule %d: %w", id, classify(err))
+	}
+	return lives, nil
+}
+
 // Schedule reads one schedule; a fault of kind NotFound when there is none.
 func (r *Reader) Schedule(ctx context.Context, id int64) (export.Schedule, error) {
 	var row scheduleRow
