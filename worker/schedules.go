@@ -34,7 +34,10 @@ type schedules struct {
 	specs    map[specKey]client.ScheduleSpec // of the grants in force: they take a moment to make
 }
 
-type specKey struct{ id, version int64 }
+type specKey struct {
+	id, version        int64
+	granted, expiresAt time.Time
+}
 
 func (m *schedules) run(ctx context.Context) {
 	every(ctx, schedulesInterval, func(ctx context.Context) error {
@@ -54,7 +57,7 @@ func (m *schedules) pass(ctx context.Context) error {
 	var errs []error
 	for _, s := range live {
 		known[export.ScheduleWorkflowID(s.ID)] = true
-		key := specKey{s.ID, s.Version}
+		key := specKey{s.ID, s.Version, s.GrantedAt, s.ExpiresAt}
 		spec, made := m.specs[key]
 		if !made {
 			if spec, err = firing.Spec(s); err != nil { // a row that was tampered with; its slots are skipped by themselves
