@@ -217,7 +217,7 @@ func (a *slotAttempt) overlap(ctx context.Context) (why string, wait bool, err e
 	}
 	queued := a.origin != export.Fired || a.found // it waits for its turn, by the order of the slots
 	switch {
-	case running == "" && !(queued && before):
+	case running == "" && (!queued || !before):
 		return "", false, nil
 	case queued:
 		return "", true, nil

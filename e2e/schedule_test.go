@@ -128,6 +128,9 @@ func TestSchedules(t *testing.T) {
 		return count(t, s, "SELECT coalesce(sum(row_count), 0) FROM finobs.export WHERE schedule_id = $1", minutely.id) == 1
 	})
 	want(t, s.call(t, "bob", "DELETE", minutely.path(""), ""), http.StatusOK)
+	if out, code := s.finobs(t, "doctor", "--json", "--histories", "0"); code != 0 {
+		t.Errorf("finobs doctor ended with %d: %s", code, out)
+	}
 }
 
 // Temporal lost the schedule while three slots passed: it is made again, and they

@@ -14,6 +14,7 @@ import (
 	"finobs/internal/export"
 	"finobs/internal/firing"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
@@ -144,5 +145,74 @@ func TestTemporalAgrees(t *testing.T) {
 	t.Logf("%d spans with %d times agree", compared.Load(), due.Load())
 	if compared.Load() < 200 || due.Load() < 1000 {
 		t.Errorf("only %d spans with %d times were compared", compared.Load(), due.Load())
+	}
+}
+
+// A schedule that the server describes is the one that it was given, until
+// somebody edits it.
+func TestSame(t *testing.T) {
+	c := temporal(t)
+	now := time.Now().UTC().Truncate(time.Second)
+	s := export.Schedule{Cron: "*/20 9-17 * * 1-5", Zone: "Asia/Kolkata", GrantedAt: now, ExpiresAt: now.AddDate(0, 6, 0)}
+	spec, err := firing.Spec(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func() client.Schedule {
+		return client.Schedule{
+			Spec: &spec, Action: &client.ScheduleWorkflowAction{ID: "s", Workflow: "W", TaskQueue: "q", Args: []any{map[string]string{"a": "b"}}},
+			Policy: &client.SchedulePolicies{Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_BUFFER_ONE, CatchupWindow: time.Hour},
+			State:  &client.ScheduleState{Note: "kept"},
+		}
+	}
+	w := want()
+	handle, err := c.ScheduleClient().Create(t.Context(), client.ScheduleOptions{
+		ID: "s", Spec: *w.Spec, Action: w.Action, Overlap: w.Policy.Overlap, CatchupWindow: w.Policy.CatchupWindow, Note: w.State.Note,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	describe := func() client.Schedule {
+		d, err := handle.Describe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Schedule
+	}
+	if !firing.Same(describe(), want()) {
+		t.Errorf("the server describes %+v", describe().Spec)
+	}
+	action := func(s client.Schedule) *client.ScheduleWorkflowAction {
+		return s.Action.(*client.ScheduleWorkflowAction)
+	}
+	for name, edit := range map[string]func(*client.Schedule){
+		"a calendar less":  func(s *client.Schedule) { s.Spec.Calendars = s.Spec.Calendars[1:] },
+		"another hour":     func(s *client.Schedule) { s.Spec.Calendars[0].Hour = []client.ScheduleRange{{Start: 1, End: 2}} },
+		"a cron string":    func(s *client.Schedule) { s.Spec.CronExpressions = []string{"* * * * *"} },
+		"an interval":      func(s *client.Schedule) { s.Spec.Intervals = []client.ScheduleIntervalSpec{{Every: time.Hour}} },
+		"a later end":      func(s *client.Schedule) { s.Spec.EndAt = s.Spec.EndAt.Add(time.Hour) },
+		"jitter":           func(s *client.Schedule) { s.Spec.Jitter = time.Second },
+		"another zone":     func(s *client.Schedule) { s.Spec.TimeZoneName = "Asia/Kolkata" },
+		"overlap":          func(s *client.Schedule) { s.Policy.Overlap = enumspb.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL },
+		"catch-up":         func(s *client.Schedule) { s.Policy.CatchupWindow = time.Minute },
+		"pause on failure": func(s *client.Schedule) { s.Policy.PauseOnFailure = true },
+		"paused":           func(s *client.Schedule) { s.State.Paused = true },
+		"a limit":          func(s *client.Schedule) { s.State.LimitedActions, s.State.RemainingActions = true, 3 },
+		"another type":     func(s *client.Schedule) { action(*s).Workflow = "X" },
+		"another id":       func(s *client.Schedule) { action(*s).ID = "t" },
+		"another queue":    func(s *client.Schedule) { action(*s).TaskQueue = "r" },
+		"other arguments":  func(s *client.Schedule) { action(*s).Args = []any{map[string]string{"a": "c"}} },
+	} {
+		edited := describe()
+		edit(&edited)
+		err := handle.Update(t.Context(), client.ScheduleUpdateOptions{DoUpdate: func(client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			return &client.ScheduleUpdate{Schedule: &edited}, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if firing.Same(describe(), want()) {
+			t.Errorf("%s: the edit is not seen", name)
+		}
 	}
 }

@@ -164,21 +164,21 @@ func (s Schedule) from(t, until time.Time) time.Time {
 // mismatch is how long the schedule cannot fall due from the local time t on,
 // were it not for changes of clocks; 0 when it falls due at t.
 func (s Schedule) mismatch(t time.Time) time.Duration {
-	hour, minute := time.Duration(t.Hour()), time.Duration(t.Minute())
+	minutes := func(n int) time.Duration { return time.Duration(n) * time.Minute }
 	switch {
 	case !has(s.spec.Month, int(t.Month())):
 		nextMonth := time.Date(t.Year(), t.Month()+1, 1, 0, 0, 0, 0, time.UTC)
 		return nextMonth.Sub(time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), 0, 0, time.UTC))
 	case !s.day(t):
-		return (24-hour)*time.Hour - minute*time.Minute
+		return minutes((24-t.Hour())*60 - t.Minute())
 	case !has(s.spec.Hour, t.Hour()):
-		return time.Hour - minute*time.Minute
+		return minutes(60 - t.Minute())
 	case !has(s.spec.Minute, t.Minute()):
 		left := s.spec.Minute >> (t.Minute() + 1) << (t.Minute() + 1) &^ star
 		if left == 0 {
-			return time.Hour - minute*time.Minute
+			return minutes(60 - t.Minute())
 		}
-		return (time.Duration(bits.TrailingZeros64(left)) - minute) * time.Minute
+		return minutes(bits.TrailingZeros64(left) - t.Minute())
 	}
 	return 0
 }
