@@ -9,6 +9,7 @@ import (
 	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/canonical"
+	"finobs/internal/export"
 	"finobs/internal/failpoint"
 	"finobs/internal/fault"
 	"finobs/internal/ledger"
@@ -20,9 +21,11 @@ type ChangeTx interface {
 	PutMember(ctx context.Context, m approval.Member) (bool, error)
 	InsertPolicySet(ctx context.Context, content string, approvalID int64, by approval.Person) (bool, error)
 	PolicySetInForce(ctx context.Context) (string, error)
+	ScheduleTx
 }
 
-// Changes are the activities that change the roster and the policies. The effect
+// Changes are the activities that change the roster, the policies and the
+// schedules. The effect
 // is in the same database as the approval, so both happen in one transaction.
 type Changes struct {
 	InTx     Transaction[ChangeTx]
@@ -63,6 +66,8 @@ func (x *Changes) apply(ctx context.Context, tx ChangeTx, in GateRef, m matter) 
 		return applyMember(ctx, tx, in, m)
 	case approval.KindPolicyActivate:
 		return applyPolicies(ctx, tx, in, m)
+	case export.KindScheduleCreate, export.KindScheduleChange:
+		return applySchedule(ctx, tx, in, m)
 	}
 	return fault.New(fault.Forbidden, "not-a-change", "actions of kind %s change nothing of finobs' own", m.Kind)
 }

@@ -142,6 +142,9 @@ func (x *Exports) GenerateExport(ctx context.Context, in ExportRef) (ExportDone,
 // begin spends the approval and records the intent, or finds that this very
 // workflow did so before.
 func (x *Exports) begin(ctx context.Context, in ExportRef) (out export.Export, spec export.Spec, err error) {
+	if in.ScheduleID != 0 {
+		return x.beginSlot(ctx, in)
+	}
 	var refused error
 	err = x.InTx(ctx, func(tx ExportTx) error {
 		m, how, err := spend(ctx, tx, x.Verifier, in.GateRef)
@@ -170,8 +173,14 @@ func (x *Exports) begin(ctx context.Context, in ExportRef) (out export.Export, s
 	return out, spec, errors.Join(err, refused)
 }
 
+// intender is what recording an intent needs of a transaction.
+type intender interface {
+	Recorder
+	InsertExport(ctx context.Context, x export.Export) (int64, error)
+}
+
 // intend records that an export is about to be made.
-func intend(ctx context.Context, tx ExportTx, in ExportRef, x export.Export, r approval.Request) (int64, error) {
+func intend(ctx context.Context, tx intender, in ExportRef, x export.Export, r approval.Request) (int64, error) {
 	id, err := tx.InsertExport(ctx, x)
 	if err != nil {
 		return 0, err

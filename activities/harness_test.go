@@ -136,13 +136,19 @@ type request struct {
 // applied to the input before it is signed.
 func (d *desk) prepare(t *testing.T, format string, policy []byte) request {
 	t.Helper()
+	spec := export.Spec{Dataset: export.Incidents, Format: export.Format(format), Compression: export.Plain,
+		Destination: export.Destination{Name: export.Download}, Filters: map[string]string{"origin": "live"}}
+	return d.prepareAction(t, spec.Action(human("alice").Person, "EQ", approval.Live), policy)
+}
+
+// prepareAction is prepare for any action of alice's.
+func (d *desk) prepareAction(t *testing.T, action approval.Action, policy []byte) request {
+	t.Helper()
 	loaded, err := approval.LoadPolicies(bytes.NewReader(policy))
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := export.Spec{Dataset: export.Incidents, Format: export.Format(format), Compression: export.Plain,
-		Destination: export.Destination{Name: export.Download}, Filters: map[string]string{"origin": "live"}}
-	r := request{action: spec.Action(human("alice").Person, "EQ", approval.Live)}
+	r := request{action: action}
 	if r.action.RiskTier, err = loaded.Classify(r.action); err != nil {
 		t.Fatal(err)
 	}

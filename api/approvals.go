@@ -168,6 +168,7 @@ type askedOutput struct {
 // name the routes that ask for them.
 var reservedKinds = map[string]string{
 	"export.": "POST /incidents/export", "user.": "POST /users or PATCH /users/{sub}", "policy.": "POST /policies",
+	"schedule.": "POST /export-schedules or PATCH /export-schedules/{id}",
 }
 
 func (s *Server) askApproval(ctx context.Context, in *askInput) (*askedOutput, error) {

@@ -23,6 +23,9 @@ const (
 	ExportReadAll   Permission = "export.read_all" // content of everybody's
 	ExportVerify    Permission = "export.verify"
 	ExportSend      Permission = "export.redeliver" // deliver a sealed export again
+	ScheduleRead    Permission = "schedule.read"
+	ScheduleAsk     Permission = "schedule.ask" // may ask for a schedule, or for a change of one
+	ScheduleRun     Permission = "schedule.run" // trigger, backfill, pause, resume, end
 	ImportRun       Permission = "import.run"
 	ImportRead      Permission = "import.read"
 	TransactionRead Permission = "transaction.read"
@@ -39,9 +42,9 @@ const (
 // Permissions that several roles have, by what they are for.
 var (
 	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, ImportRead, PolicyRead}
-	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead}
+	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead, ScheduleRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
-	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ImportRun}
+	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun}
 	manage  = []Permission{AuditRead, ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
 )
 

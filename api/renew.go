@@ -84,6 +84,11 @@ func (s *Server) again(ctx context.Context, r approval.Request, action approval.
 		}
 	case strings.HasPrefix(r.Kind, "user."), strings.HasPrefix(r.Kind, "policy."):
 		what, q.workflowType = "Change", workflows.Change
+	case strings.HasPrefix(r.Kind, "schedule."):
+		what, q.workflowType = "Schedule", workflows.Change
+		if _, err := export.ScheduleOf(action); err != nil {
+			return nil, err
+		}
 	default:
 		q.workflowType = workflows.Approval
 	}

@@ -27,7 +27,7 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
-	return slices.Concat(s.deskRoutes(), s.exportRoutes())
+	return slices.Concat(s.deskRoutes(), s.exportRoutes(), s.scheduleRoutes())
 }
 
 func (s *Server) deskRoutes() []route {
@@ -99,6 +99,24 @@ func (s *Server) deskRoutes() []route {
 		page("/docs/*path", s.docs()),
 		page("/open/approval/:id", s.openPage),
 		page("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
+	}
+}
+
+// scheduleRoutes are those of schedules of exports; see docs/exports-schedules.md.
+func (s *Server) scheduleRoutes() []route {
+	return []route{
+		on(http.MethodGet, "/export-schedules", ScheduleRead, "List schedules of exports", s.listSchedules),
+		on(http.MethodPost, "/export-schedules", ScheduleAsk, "Export again and again, once approved", s.createSchedule),
+		on(http.MethodPost, "/export-schedules/preview", ScheduleRead, "When a cron expression falls due", s.previewSchedule),
+		on(http.MethodGet, "/export-schedules/{id}", ScheduleRead, "Read a schedule, its next runs and last slots", s.getSchedule),
+		on(http.MethodPatch, "/export-schedules/{id}", ScheduleAsk, "Change a schedule, once approved", s.changeSchedule),
+		on(http.MethodDelete, "/export-schedules/{id}", ScheduleRun, "End a schedule; it stays on record", s.doesToSchedule(export.ScheduleEnd)),
+		on(http.MethodGet, "/export-schedules/{id}/slots", ScheduleRead, "What became of each slot", s.listSlots),
+		on(http.MethodGet, "/export-schedules/{id}/history", ScheduleRead, "Ledger entries about a schedule", s.scheduleHistory),
+		on(http.MethodPost, "/export-schedules/{id}/pause", ScheduleRun, "Let a schedule rest", s.doesToSchedule(export.SchedulePause)),
+		on(http.MethodPost, "/export-schedules/{id}/resume", ScheduleRun, "Let a schedule go on, while its grant lasts", s.doesToSchedule(export.ScheduleResume)),
+		on(http.MethodPost, "/export-schedules/{id}/trigger", ScheduleRun, "Carry out the last slot that was not exported", s.trigger),
+		on(http.MethodPost, "/export-schedules/{id}/backfill", ScheduleRun, "Carry out the slots of a span that were not exported", s.backfill),
 	}
 }
 

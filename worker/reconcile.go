@@ -188,7 +188,7 @@ func (r *reconciler) row(ctx context.Context, row approval.Request, now time.Tim
 // workflow that waited for the approval.
 func carriedOut(kind string) bool {
 	area, _, _ := strings.Cut(kind, ".")
-	return area == "export" || area == "user" || area == "policy"
+	return area == "export" || area == "user" || area == "policy" || area == "schedule"
 }
 
 // orphan repairs a row whose workflow is not among the running ones. The list is

@@ -77,6 +77,7 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 	for _, loop := range []interface{ run(context.Context) }{
 		&reconciler{holder: uuid.NewString(), client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace}},
 		outbox{client: c, store: d.Store},
+		&schedules{client: c, store: d.Store, settling: &activities.Settling{InTx: store.InTx[activities.SlotTx](d.Store), Namespace: d.Namespace}},
 	} {
 		background.Go(func() { loop.run(ctx) })
 	}
@@ -143,7 +144,12 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	incidents := &activities.Incidents{InTx: store.InTx[activities.IncidentTx](d.Store), Verifier: d.Verifier}
 	fails := &activities.Fails{InTx: store.InTx[activities.FailsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
 	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	slots := &activities.Slots{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
+	schedules := &activities.Schedules{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	for name, fn := range map[string]any{
+		workflows.ActivityBeginSlot:          slots.BeginSlot,
+		workflows.ActivityEndSlot:            slots.EndSlot,
+		workflows.ActivityActOnSchedule:      schedules.ActOnSchedule,
 		workflows.ActivityOpenRequest:        approvals.OpenRequest,
 		workflows.ActivityRecordDecision:     approvals.RecordDecision,
 		workflows.ActivityExpireRequest:      approvals.ExpireRequest,

@@ -10,7 +10,7 @@ func Register(r worker.WorkflowRegistry) {
 	for name, fn := range map[string]any{
 		Approval: approvalWorkflow, Export: exportWorkflow, Change: changeWorkflow, Act: actWorkflow, Notify: notifyWorkflow,
 		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow, ImportTransactions: importTransactionsWorkflow,
-		Deliver: deliverWorkflow, Redeliver: redeliverWorkflow, Verify: verifyWorkflow,
+		ScheduledExport: scheduledExportWorkflow, ScheduleAct: scheduleActWorkflow, Deliver: deliverWorkflow, Redeliver: redeliverWorkflow, Verify: verifyWorkflow,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}

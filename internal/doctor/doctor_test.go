@@ -144,6 +144,19 @@ func illnessesOfRecords() map[string]illness {
 			x.ID = 900
 			r.exports = append(r.exports, x)
 		}, "I2 1 0  w-1: it has 2 exports"},
+		"two exports of one slot": {func(_ *testing.T, r *record, _ *cluster) {
+			r.requests[0].Kind = export.KindScheduleCreate
+			slot := now.Truncate(time.Minute)
+			x := r.exports[0]
+			x.ID, x.ScheduleID, x.Slot, x.WorkflowID = 900, 7, &slot, export.SlotWorkflowID(7, slot)
+			r.exports[0] = x
+			r.exports[0].ID = 1
+			r.exports = append(r.exports, x)
+		}, "I2 1 900  w-1: export 1 is of the same slot"},
+		"a slot's export by another workflow": {func(_ *testing.T, r *record, _ *cluster) {
+			r.requests[0].Kind = export.KindScheduleCreate
+			r.exports[0].ScheduleID, r.exports[0].Slot = 7, &now
+		}, "I2 1 1  w-1: the export of a slot was made by workflow w-1"},
 		"two intents": {func(t *testing.T, r *record, _ *cluster) {
 			r.entry(t, "effect.intended", "export", "1", "intended", map[string]any{"approval_id": "1", "action_digest": r.requests[0].ActionDigest})
 		}, "I2 1 1  w-1: the ledger has 2 entries effect.intended"},

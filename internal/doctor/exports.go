@@ -43,7 +43,7 @@ func (x *examination) exports(ctx context.Context, r Record) error {
 func (x *examination) carriesOut(f Finding, e export.Export, r approval.Request) {
 	a, err := approval.ParseAction(r.Action)
 	if err == nil {
-		err = e.CarriesOut(r, a)
+		err = e.AuthorisedBy(r, a)
 	}
 	if err != nil {
 		x.found("I1", f, "%v", err)

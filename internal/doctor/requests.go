@@ -90,6 +90,10 @@ func (x *examination) spentOnce(d dossier) {
 		return
 	}
 	x.looked("I2", 1)
+	if strings.HasPrefix(d.Kind, "schedule.") {
+		x.slotOnce(d)
+		return
+	}
 	isExport := strings.HasPrefix(d.Kind, "export.")
 	switch {
 	case len(d.exports) > 1:
@@ -106,6 +110,28 @@ func (x *examination) spentOnce(d dossier) {
 			x.found("I2", f, "the export's approval is %s, not consumed", d.Status)
 		} else if !strings.HasPrefix(d.ConsumedBy, e.WorkflowID+"/") {
 			x.found("I2", f, "the approval was consumed by %s, the export made by workflow %s", d.ConsumedBy, e.WorkflowID)
+		}
+	}
+}
+
+// slotOnce looks at what the grant of a schedule was spent on: one export a slot.
+func (x *examination) slotOnce(d dossier) {
+	seen := map[int64]int64{}
+	for _, e := range d.exports {
+		f := d.finding()
+		f.ExportID = e.ID
+		switch {
+		case d.Status != approval.Consumed:
+			x.found("I2", f, "the grant of the export's schedule is %s, not consumed", d.Status)
+		case e.Slot == nil:
+			x.found("I2", f, "the export is of no slot of the schedule")
+		case seen[e.Slot.Unix()] != 0:
+			x.found("I2", f, "export %d is of the same slot", seen[e.Slot.Unix()])
+		case !strings.HasPrefix(e.WorkflowID, export.ScheduleWorkflowID(e.ScheduleID)+"-"):
+			x.found("I2", f, "the export of a slot was made by workflow %s", e.WorkflowID)
+		}
+		if e.Slot != nil {
+			seen[e.Slot.Unix()] = e.ID
 		}
 	}
 }

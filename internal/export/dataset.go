@@ -90,7 +90,8 @@ var Transactions = Dataset{
 	},
 	Filters: slices.Concat(
 		equal("source", "trade_id", "symbol", "side", "status", "account", "counterparty", "desk", "currency", "origin"),
-		between("trade_date", Date)),
+		between("trade_date", Date),
+		[]Filter{{"created_from", "created_at", From, Time}, {"created_to", "created_at", Before, Time}}),
 }
 
 // Users is the dataset behind /users/export: the roster, for reviews of who may
@@ -101,7 +102,8 @@ var Users = Dataset{
 		{"iss", Text}, {"sub", Text}, {"kind", Word}, {"roles", Text}, {"desk", Text}, {"email", Text}, {"active", Bool},
 		{"version", Integer}, {"created_at", Time}, {"updated_at", Time},
 	},
-	Filters: []Filter{{"role", "roles", Holds, Text}, {"desk", "desk", Equal, Text}, {"active", "active", Equal, Bool}},
+	Filters: []Filter{{"role", "roles", Holds, Text}, {"desk", "desk", Equal, Text}, {"active", "active", Equal, Bool},
+		{"updated_from", "updated_at", From, Time}, {"updated_to", "updated_at", Before, Time}},
 }
 
 // entryColumns are those of an entry of the ledger.

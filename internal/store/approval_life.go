@@ -153,6 +153,12 @@ func versionQuery(target approval.Target) (query string, id any, known bool) {
 		return `SELECT coalesce(max(version)::text, '0') FROM finobs.person WHERE person_key = $1`, approval.PersonOfTarget(target).Key(), true
 	case export.DestinationTarget:
 		return `SELECT coalesce(max(digest), '') FROM finobs.destination WHERE name = $1 AND NOT gone`, target.ID, true
+	case export.ScheduleTarget:
+		id, err := strconv.ParseInt(target.ID, 10, 64)
+		if err != nil { // a new one, by its name
+			return `SELECT coalesce(max(version)::text, '0') FROM finobs.export_schedule WHERE name = $1 AND state <> 'deleted'`, target.ID, true
+		}
+		return `SELECT coalesce(max(version)::text, '') FROM finobs.export_schedule WHERE schedule_id = $1 AND state <> 'deleted'`, id, true
 	default:
 		return "", nil, false
 	}

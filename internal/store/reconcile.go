@@ -21,7 +21,7 @@ func (w *Writer) OpenRequests(ctx context.Context, after int64, limit int) ([]ap
 			request_id, trace_id, created_at, expires_at, status, closed_at, use_by
 		FROM finobs.approval_request
 		WHERE approval_id > $1 AND (status IN ('pending', 'approved')
-			OR approval_id IN (SELECT approval_id FROM finobs.export WHERE status = 'intended'))
+			OR approval_id IN (SELECT approval_id FROM finobs.export WHERE status = 'intended' AND schedule_id IS NULL))
 		ORDER BY approval_id LIMIT $2`, after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing open approvals: %w", classify(err))
