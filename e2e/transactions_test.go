@@ -165,8 +165,13 @@ func TestImportsOfEitherKindAreFound(t *testing.T) {
 		}
 	}
 	want(t, world.call(t, "victor", "GET", "/imports/"+sha+"?source=nobody", ""), http.StatusNotFound)
-	fails := want(t, ingest(t, world, "analyst", failsFile(1, 2, "KIND"), ""), http.StatusOK).str("content_sha256")
-	if got := want(t, world.call(t, "victor", "GET", "/imports/"+fails, ""), http.StatusOK); got.str("kind") != "sec_fails" || got.str("detected") == "" {
+	fails := ingest(t, world, "analyst", failsFile(1, 2, "KIND"), "").str("content_sha256")
+	var got reply
+	eventually(t, "the fails file is imported", func() bool { // the detection may outlast the answer
+		got = world.call(t, "victor", "GET", "/imports/"+fails, "")
+		return got.Status == http.StatusOK
+	})
+	if got.str("kind") != "sec_fails" || got.str("detected") == "" {
 		t.Errorf("got %s", got.Body)
 	}
 	// What was refused is told by its workflow, to who sent it.
