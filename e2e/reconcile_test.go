@@ -73,18 +73,24 @@ func (e exportCase) byReconciler(t *testing.T, kind string) int {
 		AND (subject_kind = 'approval' AND subject_id = $1 OR convert_from(leaf, 'UTF8')::jsonb #>> '{details,approval_id}' = $1)`, e.id, kind)
 }
 
-// Operators terminate, cancel, reset and delete workflows in every state: rows
-// follow within half a minute, once though two workers look, and nothing is
-// released that was not approved.
-func TestRowsFollowWhatOperatorsDoToWorkflows(t *testing.T) {
-	l := newLife(t, told, desk)
-	// One that carries out effects was there once, and told where exports can go.
+// learnDestinations has a worker that carries out effects tell where exports can
+// go, and ends it.
+func (l *life) learnDestinations(t *testing.T) {
+	t.Helper()
 	effects := &replica{l: l, name: "effects"}
 	effects.start(t)
 	effects.untilWorking(t, 1)
 	if err := effects.process.Kill(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Operators terminate, cancel, reset and delete workflows in every state: rows
+// follow within half a minute, once though two workers look, and nothing is
+// released that was not approved.
+func TestRowsFollowWhatOperatorsDoToWorkflows(t *testing.T) {
+	l := newLife(t, told, desk)
+	l.learnDestinations(t)
 	workers := l.startWorkers(t, 2, "--record-only")
 	apis := l.startAPIs(t, 1)
 	approve := func(status string) func(exportCase) {
