@@ -24,7 +24,7 @@ func slotEnv(t *testing.T, begun []activities.SlotBegun, made error) (env *tests
 	env = suite.NewTestWorkflowEnvironment()
 	workflows.Register(env)
 	did = &[]string{}
-	looks := 0
+	looks, fails := 0, made != nil
 	register(env, workflows.ActivityBeginSlot, func(_ context.Context, _ activities.SlotInput) (activities.SlotBegun, error) {
 		*did = append(*did, "begin")
 		looks++
@@ -39,7 +39,7 @@ func slotEnv(t *testing.T, begun []activities.SlotBegun, made error) (env *tests
 		return done, made
 	})
 	register(env, workflows.ActivityConfirmExport, func(context.Context, activities.ConfirmInput) (activities.ExportDone, error) {
-		if made != nil {
+		if fails {
 			return activities.ExportDone{}, nil
 		}
 		return done, nil
@@ -47,10 +47,10 @@ func slotEnv(t *testing.T, begun []activities.SlotBegun, made error) (env *tests
 	register(env, workflows.ActivityBundleExport, func(context.Context, activities.BundleInput) error { return nil })
 	register(env, workflows.ActivityEndSlot, func(_ context.Context, in activities.SlotEnd) (export.SlotStatus, error) {
 		*did = append(*did, "end")
-		if (in.Failure != "") != (made != nil) {
+		if (in.Failure != "") != fails {
 			t.Errorf("it ended with failure %q", in.Failure)
 		}
-		if made != nil {
+		if fails {
 			return export.SlotFailed, nil
 		}
 		return export.SlotDone, nil
