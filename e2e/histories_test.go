@@ -32,7 +32,26 @@ func TestSaveHistories(t *testing.T) {
 	eventually(t, "the forgery is on record", func() bool { return approved.entries(t, "approval.signal_refused") == 1 })
 	want(t, approved.decide(t, "bob", "approve"), http.StatusOK)
 	approved.sealedOnce(t)
-	save(t, world, dir, "export-approved", approved.workflowID(t))
+	// export-approved is of the time before bundles, and stays.
+	save(t, world, dir, "export-sealed", approved.workflowID(t))
+	m := approved.delivered(t)
+	save(t, world, dir, "deliver", workflows.DeliveryWorkflowID(m.ID))
+	verified := want(t, world.call(t, "eve", "POST", "/exports/"+m.id()+"/verify", ""), http.StatusOK)
+	save(t, world, dir, "verify-exports", workflows.VerifyWorkflowID(verified.str("verification_id")))
+	redelivery := exportCase{s: world, id: want(t, world.call(t, "alice", "POST", "/exports/"+m.id()+"/redeliver", `{"destination":"download"}`), http.StatusAccepted).str("approval_request_id")}
+	redelivery.untilStatus(t, "pending")
+	want(t, redelivery.decide(t, "bob", "approve"), http.StatusOK)
+	save(t, world, dir, "redeliver", redelivery.workflowID(t))
+
+	c := world.scheduled(t, nil)
+	var slot string
+	eventually(t, "a slot has fired", func() bool {
+		scan(t, world, &slot, "SELECT coalesce((SELECT workflow_id FROM finobs.export_slot WHERE schedule_id = $1 AND status = 'done'), '')", c.id)
+		return slot != ""
+	})
+	save(t, world, dir, "scheduled-export", slot)
+	ended := want(t, world.call(t, "alice", "DELETE", c.path(""), ""), http.StatusOK)
+	save(t, world, dir, "schedule-act", workflows.ScheduleActWorkflowID(ended.str("act_id")))
 
 	rejected := world.ask(t)
 	want(t, rejected.decide(t, "bob", "reject"), http.StatusOK)

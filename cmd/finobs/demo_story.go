@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"finobs/internal/config"
+	"finobs/internal/export"
 	"finobs/samples"
 	"finobs/workflows"
 
@@ -43,6 +44,7 @@ func (d *demo) steps() []storyStep {
 		{"alice repeats her call and gets the file", "the artefact is what was sealed", d.download},
 		{"an auditor verifies it offline", "a stranger needs only files and a public key", d.audit},
 		{"somebody changes one character of the file", "tampering is found", d.tamper},
+		{"somebody changes the copy that was delivered", "deliveries are read back and judged by keys, not by the database", d.readBack},
 		{"read the ledger", "every step, and every refusal, is on record", d.readLedger},
 		{"an auditor keeps a checkpoint and verifies the whole log", "signature, entries, growth and columns, with a key and files alone", d.verifyLog},
 		{"the database's superuser changes one word of an entry", "edits are found, whoever makes them, and the entry is named", d.rewriteEntry},
@@ -305,6 +307,48 @@ func (d *demo) tamper(ctx context.Context) (string, error) {
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	return "exit code 7: " + lines[len(lines)-1], os.WriteFile(found[0], text, 0o600)
+}
+
+// readBack has finobs read what lies at the destination, before and after it was
+// changed there.
+func (d *demo) readBack(ctx context.Context) (string, error) {
+	err := d.until(ctx, "the export is delivered", func() (bool, error) {
+		a, err := d.people["eve"].do(ctx, http.MethodGet, "/exports/"+d.exportID, "", nil)
+		return err == nil && a.field("verification_status") == "verified", err
+	})
+	if err != nil {
+		return "", err
+	}
+	found, err := filepath.Glob(d.stack.Path("archive", "exports", "*", d.exportID, "incidents-*.csv"))
+	if err != nil || len(found) != 1 {
+		return "", fmt.Errorf("the archive has artefacts %v: %w", found, err)
+	}
+	text, err := os.ReadFile(found[0])
+	if err != nil {
+		return "", fmt.Errorf("reading artefact: %w", err)
+	}
+	var verdicts []string
+	for _, content := range [][]byte{text, text[:len(text)/2], text} {
+		if err := errors.Join(os.Chmod(found[0], 0o600), os.WriteFile(found[0], content, 0o600)); err != nil {
+			return "", fmt.Errorf("changing artefact: %w", err)
+		}
+		a, err := d.expect(ctx, "eve", http.MethodPost, "/exports/"+d.exportID+"/verify", "", http.StatusOK)
+		if err != nil {
+			return "", err
+		}
+		var v struct {
+			Verdicts []struct{ Places []export.Finding }
+		}
+		if err := json.Unmarshal(a.Body, &v); err != nil || len(v.Verdicts) != 1 || len(v.Verdicts[0].Places) == 0 {
+			return "", fmt.Errorf("reading verdict %s: %w", a.Body, err)
+		}
+		place := v.Verdicts[0].Places[0]
+		verdicts = append(verdicts, strings.Trim(string(place.Verdict)+" "+place.Code, " "))
+	}
+	if got := strings.Join(verdicts, ", then "); got != "verified, then tampered truncated, then verified" {
+		return "", fmt.Errorf("the verdicts were: %s", got)
+	}
+	return "delivered to archive; " + strings.Join(verdicts, ", then "), nil
 }
 
 func (d *demo) readLedger(ctx context.Context) (string, error) {
