@@ -2,11 +2,14 @@ package activities
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"finobs/internal/canonical"
@@ -80,7 +83,8 @@ func (x *Exports) verify(ctx context.Context, in VerifyInput, id int64, by ledge
 		read = append(read, d)
 		judged.Places = append(judged.Places, JudgedPlace{d.Destination, d.ID, d.Verification})
 	}
-	if len(read) == 0 || read[0].Destination != export.Download { // the store holds every bundle, wherever it was delivered
+	// The store holds every bundle, wherever it was delivered.
+	if !slices.ContainsFunc(read, func(d export.Delivery) bool { return d.Destination == export.Download }) {
 		own := x.judgeFolder(out, x.Store.Path(StoreFolder(id)))
 		judged.Places = append(judged.Places, JudgedPlace{export.Download, 0, own})
 	}
@@ -159,8 +163,10 @@ func (x *Exports) judge(ctx context.Context, out export.Export, d export.Deliver
 	if err := json.Unmarshal(d.Receipt, &receipt); err != nil {
 		return export.Finding{Verdict: export.Missing, Code: "receipt_unreadable", Detail: "the receipt of the delivery cannot be read"}
 	}
-	folder, err := os.MkdirTemp(x.Store.Path(""), ".verify-")
-	if err != nil {
+	// A retry takes the place of an attempt that died, and clears it away.
+	name := sha256.Sum256([]byte(activity.GetInfo(ctx).WorkflowExecution.ID + " " + strconv.FormatInt(d.ID, 10)))
+	folder := x.Store.Path(".verify-" + hex.EncodeToString(name[:8]))
+	if err := errors.Join(os.RemoveAll(folder), os.Mkdir(folder, 0o700)); err != nil {
 		return export.Finding{Verdict: export.Unreachable, Code: "no_room", Detail: "there is no room to fetch it: " + err.Error()}
 	}
 	defer os.RemoveAll(folder) //nolint:errcheck // a folder of temporary files
