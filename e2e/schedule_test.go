@@ -122,7 +122,11 @@ func TestSchedules(t *testing.T) {
 	t.Run("life", func(t *testing.T) { scheduleLife(t, s) })
 	t.Run("refusals", func(t *testing.T) { scheduleRefusals(t, s) })
 
-	eventually(t, "two slots were fired by the clock and exported", func() bool { return minutely.slots(t, "status = 'done' AND origin = 'fired'") >= 2 })
+	for n := range 2 {
+		eventually(t, fmt.Sprintf("%d slots were fired by the clock and exported", n+1), func() bool {
+			return minutely.slots(t, "status = 'done' AND origin = 'fired'") > n
+		})
+	}
 	minutely.neverTwice(t)
 	eventually(t, "their bundles are read back and verified, grant and all", func() bool {
 		var found string
