@@ -64,7 +64,7 @@ func (s *stack) scheduled(t *testing.T, replace map[string]any) scheduleCase {
 func (c scheduleCase) backdate(t *testing.T, by time.Duration) {
 	t.Helper()
 	for _, statement := range []string{
-		"UPDATE finobs.approval_request SET created_at = created_at - make_interval(secs => $2) WHERE approval_id = (SELECT approval_id FROM finobs.export_schedule WHERE schedule_id = $1)",
+		"UPDATE finobs.approval_request SET created_at = created_at - make_interval(secs => $2), expires_at = expires_at - make_interval(secs => $2) WHERE approval_id = (SELECT approval_id FROM finobs.export_schedule WHERE schedule_id = $1)",
 		"UPDATE finobs.export_schedule SET granted_at = granted_at - make_interval(secs => $2), settled_until = settled_until - make_interval(secs => $2) WHERE schedule_id = $1",
 	} {
 		if err := exec1(c.s, statement, c.id, by.Seconds()); err != nil {
@@ -122,8 +122,20 @@ func TestSchedules(t *testing.T) {
 	t.Run("life", func(t *testing.T) { scheduleLife(t, s) })
 	t.Run("refusals", func(t *testing.T) { scheduleRefusals(t, s) })
 
-	eventually(t, "two slots were fired by the clock and exported", func() bool { return minutely.slots(t, "status = 'done' AND origin = 'fired'") >= 2 })
+	for n := range 2 {
+		eventually(t, fmt.Sprintf("%d slots were fired by the clock and exported", n+1), func() bool {
+			return minutely.slots(t, "status = 'done' AND origin = 'fired'") > n
+		})
+	}
 	minutely.neverTwice(t)
+	eventually(t, "their bundles are read back and verified, grant and all", func() bool {
+		var found string
+		scan(t, s, &found, "SELECT coalesce(string_agg(DISTINCT verification_status || verification_detail, '; '), '') FROM finobs.export_delivery WHERE verified_at IS NOT NULL AND export_id IN (SELECT export_id FROM finobs.export WHERE schedule_id = $1)", minutely.id)
+		if found != "" && !strings.HasPrefix(found, "verified") {
+			t.Fatal(found)
+		}
+		return count(t, s, "SELECT count(*) FROM finobs.export WHERE schedule_id = $1 AND verification_status = 'verified'", minutely.id) >= 2
+	})
 	eventually(t, "the incident is in one window", func() bool {
 		return count(t, s, "SELECT coalesce(sum(row_count), 0) FROM finobs.export WHERE schedule_id = $1", minutely.id) == 1
 	})

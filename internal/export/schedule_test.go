@@ -220,6 +220,7 @@ func TestSlotCarriesOutGrant(t *testing.T) {
 		want   string // "": authorised
 	}{
 		"a slot":              {func(*export.Export) {}, ""},
+		"of a manifest":       {func(x *export.Export) { x.CreatedAt = time.Time{} }, ""},
 		"no slot":             {func(x *export.Export) { x.Slot = nil }, "is of no schedule"},
 		"not the cron's":      {at(time.Date(2026, 11, 25, 23, 0, 1, 0, time.UTC)), "no slot"},
 		"a Saturday":          {at(time.Date(2026, 11, 28, 23, 0, 0, 0, time.UTC)), "no slot"},
