@@ -17,7 +17,7 @@ func TestParse(t *testing.T) {
 	}
 	c, err := config.Parse[config.API](map[string]string{
 		"FINOBS_API_DATABASE_URL": "u", "FINOBS_DECISION_KEY": "k", "FINOBS_IDENTITY_KEYS": "a,b",
-		"FINOBS_ARTEFACT_DIR": "d", "FINOBS_SPOOL_DIR": "s", "TEMPORAL_NAMESPACE": "n",
+		"FINOBS_ARTEFACT_DIR": "d", "FINOBS_SPOOL_DIR": "s", "TEMPORAL_NAMESPACE": "n", "FINOBS_MANIFEST_PUBLIC_KEY": "m",
 	})
 	if err != nil || len(c.IdentityKeys) != 2 || c.Listen != "127.0.0.1:8080" || c.Namespace != "n" || c.AnswerWait != 3*time.Second {
 		t.Errorf("got %+v, %v", c, err)

@@ -146,7 +146,9 @@ func (r *record) entry(t *testing.T, typ, kind, id, outcome string, details map[
 // request adds a pending request for an export, with its entry.
 func (r *record) request(t *testing.T, id int64) *approval.Request {
 	t.Helper()
-	a := export.Spec{Dataset: export.Incidents, Format: export.CSV}.Action(human("alice").Person, "", approval.Live)
+	a := export.Spec{
+		Dataset: export.Incidents, Format: export.CSV, Compression: export.Plain, Destination: export.Destination{Name: export.Download},
+	}.Action(human("alice").Person, "", approval.Live)
 	a.RiskTier = approval.Medium
 	policy, err := r.policies.For(a)
 	if err != nil {
@@ -209,7 +211,8 @@ func (r *record) consumed(t *testing.T, id int64) {
 		"decision_id": decision, "status": "approved", "action_digest": q.ActionDigest, "token_sha256": digest(token),
 	})
 	r.exports = append(r.exports, export.Export{
-		ID: id, ApprovalID: id, ActionDigest: q.ActionDigest, Dataset: "incidents", Format: export.CSV, Filters: map[string]string{},
+		ID: id, ApprovalID: id, ActionDigest: q.ActionDigest, Dataset: "incidents", DatasetVersion: export.Incidents.Version, Format: export.CSV,
+		Compression: export.Plain, Destination: export.Download, Filters: map[string]string{},
 		Columns: export.Incidents.ColumnNames(), Requester: q.Requester, WorkflowID: q.WorkflowID, Status: export.Sealed,
 		Seal: &export.Seal{ContentSHA256: "c0ffee"},
 	})
