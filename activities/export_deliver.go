@@ -134,7 +134,10 @@ func (x *Exports) beginDelivery(ctx context.Context, in DeliverInput) (out expor
 		refused, d.Status, d.Detail = why, export.NotDelivered, fault.MessageOf(why)
 		return finishDelivery(ctx, tx, in, out, d.Delivery)
 	})
-	return out, d, to, errors.Join(err, refused)
+	if err != nil { // there is no attempt to record it with
+		refused = refuseStart(ctx, x.InTx, in.FirstRun, in.Command, err)
+	}
+	return out, d, to, refused
 }
 
 // takeUp looks at the earlier attempts: one that never ended has an end now, and

@@ -63,7 +63,9 @@ const (
 // deliveries returns the stack, in which nothing misbehaves.
 func deliveries(t *testing.T) *deliveryStack {
 	t.Helper()
-	posts.Do(func() { posts.deliveryStack, posts.err = startDeliveries(filepath.Join(filepath.Dir(bin), "deliveries")) })
+	posts.Do(func() {
+		posts.deliveryStack, posts.err = startDeliveries(filepath.Join(filepath.Dir(bin), "deliveries"))
+	})
 	if posts.err != nil {
 		t.Fatal(posts.err)
 	}

@@ -122,10 +122,11 @@ func TestDeliveriesStartedByHand(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out workflows.DeliverResult
-		return out, run.Get(t.Context(), &out)
+		err = run.Get(t.Context(), &out)
+		return out, err
 	}
-	refused := func() int {
-		return count(t, d.stack, `SELECT count(*) FROM ledger.entry WHERE type = 'export.not_delivered' AND subject_id = $1`, m.id())
+	refused := func(workflowID string) int {
+		return count(t, d.stack, `SELECT count(*) FROM ledger.entry WHERE type IN ('export.not_delivered', 'workflow.refused') AND workflow_id = $1`, workflowID)
 	}
 	for i, in := range []workflows.DeliverInput{
 		{ExportID: m.ID, Destination: "second"},
@@ -133,13 +134,14 @@ func TestDeliveriesStartedByHand(t *testing.T) {
 		{ExportID: m.ID, Destination: "desk", Command: "made.up.token"},
 		{ExportID: m.ID, Destination: "nowhere"},
 		{ExportID: m.ID, Destination: "https://evil.example/\x00drop"},
+		{ExportID: 987654321, Destination: "archive"},
 	} {
-		before := refused()
-		if out, err := by("by-hand-"+m.id()+"-"+str(int64(i)), in); err == nil {
+		id := "by-hand-" + m.id() + "-" + str(int64(i))
+		if out, err := by(id, in); err == nil {
 			t.Errorf("%+v: got %+v", in, out)
 		}
-		if after := refused(); after != before+1 {
-			t.Errorf("%+v: %d entries, want 1", in, after-before)
+		if n := refused(id); n != 1 {
+			t.Errorf("%+v: %d entries, want 1", in, n)
 		}
 	}
 	// The approved destination has it: nobody gets it twice.
@@ -164,12 +166,11 @@ func TestDeliveriesStartedByHand(t *testing.T) {
 	if out, err := by(again.WorkflowID, genuine); err != nil || out.Status != "delivered" {
 		t.Errorf("got %+v, %v", out, err)
 	}
-	before := refused()
 	if out, err := by(again.WorkflowID+"-more", genuine); err == nil {
 		t.Errorf("got %+v", out)
 	}
-	if refused() != before+1 || len(d.mails(t, m.id())) != 2 {
-		t.Errorf("%d mails, %d entries", len(d.mails(t, m.id())), refused()-before)
+	if n := refused(again.WorkflowID + "-more"); n != 1 || len(d.mails(t, m.id())) != 2 {
+		t.Errorf("%d mails, %d entries", len(d.mails(t, m.id())), n)
 	}
 	for _, folder := range []string{"second", "archive"} {
 		if found, err := filepath.Glob(d.Path(folder, "exports", "*", m.id())); err != nil || len(found) != 0 {
@@ -211,20 +212,34 @@ func TestDestinationThatMovedGetsNothing(t *testing.T) {
 	var was string
 	scan(t, d.stack, &was, "SELECT digest FROM api.destination WHERE name = 'moving'")
 	sent := d.approved(t, "moving", "/users/export?format=csv").delivered(t)
-	waiting := d.to(t, "moving", "/users/export?format=csv")
+	pending := d.to(t, "moving", "/users/export?format=csv")
+	// Without the sequencer, this one is sealed and not yet on its way.
+	if err := d.sequencer.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	sealed := d.approved(t, "moving", "/users/export?format=csv")
+	id := sealed.exportID(t)
+	eventually(t, "export "+id+" is sealed", func() bool { return d.meta(t, id).Status == "sealed" })
 	points("new-place")
 	eventually(t, "the destination has moved", func() bool {
 		var now string
 		scan(t, d.stack, &now, "SELECT digest FROM api.destination WHERE name = 'moving'")
 		return now != was
 	})
-	// What was approved for the old place is not taken to the new one.
-	again := d.call(t, "alice", "POST", "/exports/"+sent.id()+"/redeliver", "")
-	t.Logf("XX %d %s", again.Status, again.Body)
-	_ = again
-	// What was asked for before is closed, or refused.
-	waiting.decide(t, "bob", "approve")
-	eventually(t, "the request is superseded", func() bool { return waiting.status(t) == "superseded" })
+	if err := d.startSequencer(); err != nil {
+		t.Fatal(err)
+	}
+	refusedAs(t, d.call(t, "alice", "POST", "/exports/"+sent.id()+"/redeliver", ""), 403, "destination-moved", "another place than when it was approved")
+	if got := d.statuses(t, sent.id()); got != "moving delivered, moving failed" || d.meta(t, sent.id()).DeliveryStatus != "delivered" {
+		t.Errorf("what was delivered before has the rows: %s", got)
+	}
+	pending.decide(t, "bob", "approve")
+	pending.untilStatus(t, "superseded")
+	d.untilRows(t, id, "moving failed")
+	if m := d.meta(t, id); m.DeliveryStatus != "failed" || !strings.Contains(m.Deliveries[0].Detail, "another place than when it was approved") {
+		t.Errorf("got %+v", m)
+	}
+	d.accepted(t, d.bundle(t, id)) // it is there for people who fetch it
 	if found, err := filepath.Glob(d.Path("new-place", "*")); err != nil || len(found) != 0 {
 		t.Errorf("%v arrived, %v", found, err)
 	}
