@@ -72,8 +72,8 @@ func TestAMillionRows(t *testing.T) {
 func (s *stack) fill(t *testing.T, rows int) {
 	t.Helper()
 	for _, statement := range []string{
-		`INSERT INTO finobs.import (kind, source, content_sha256, origin, file_name, byte_count, report, imported_iss, imported_sub, workflow_id, trace_id, imported_at)
-			VALUES ('transactions', 'bench', sha256('bench'), 'live', '', 0, '{}', 'i', 's', 'w', '', now())`,
+		`INSERT INTO finobs.import (import_id, kind, source, content_sha256, origin, file_name, byte_count, report, imported_iss, imported_sub, workflow_id, trace_id, imported_at)
+			VALUES (1, 'transactions', 'bench', sha256('bench'), 'live', '', 0, '{}', 'i', 's', 'w', '', now())`,
 		fmt.Sprintf(`INSERT INTO finobs.transaction (source, trade_id, execution_id, trade_date, settlement_date, side, symbol, isin, cusip, quantity, price, currency,
 				gross_amount, fees, account, counterparty, venue, status, desk, origin, import_id, created_at, updated_at, trace_id)
 			SELECT 'bench', 'T' || n, CASE WHEN n %% 1000 = 0 THEN '=cmd|''/c calc''!A1' ELSE 'E' || n END, date '2026-11-02' + n %% 20, date '2026-11-03' + n %% 20,
