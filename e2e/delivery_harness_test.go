@@ -172,7 +172,7 @@ destinations:
       part_size_mib: 5, timeout: 3s}
   - name: desk
     smtp: {host: 127.0.0.1, port: %d, tls: none, from: finobs@desk.example, group: desk}
-`, d.gate.URL, s3Bucket, strings.TrimSuffix(s3Prefix, "/"), d.relay.port())
+`, d.gate.URL, s3Bucket, strings.TrimSuffix(s3Prefix, "/"), d.relay.listensAt())
 	if moving != "" {
 		text += fmt.Sprintf("  - name: moving\n    file: {dir: %q}\n", moving)
 	}
@@ -378,9 +378,11 @@ func (d *deliveryStack) fromMail(t *testing.T, m devstack.MailpitMessage) (dir s
 
 // tidy wants nothing in the exports' own store but the folders of exports with
 // complete files.
-func (d *deliveryStack) tidy(t *testing.T) {
+func (d *deliveryStack) tidy(t *testing.T) { d.tidyIn(t, d.Path("artefacts")) }
+
+func (d *deliveryStack) tidyIn(t *testing.T, folder string) {
 	t.Helper()
-	err := filepath.WalkDir(d.Path("artefacts"), func(path string, e os.DirEntry, err error) error {
+	err := filepath.WalkDir(folder, func(path string, e os.DirEntry, err error) error {
 		if err == nil && strings.HasPrefix(e.Name(), ".") {
 			t.Errorf("%s was left behind", path)
 		}
@@ -467,6 +469,7 @@ type mailRelay struct {
 
 	mu   sync.Mutex
 	mode string
+	port int // of another server that mails go to; 0: none
 }
 
 func startRelay(to string) (*mailRelay, error) {
@@ -487,12 +490,28 @@ func startRelay(to string) (*mailRelay, error) {
 	return r, nil
 }
 
-func (r *mailRelay) port() int { return r.l.Addr().(*net.TCPAddr).Port }
+func (r *mailRelay) listensAt() int { return r.l.Addr().(*net.TCPAddr).Port }
 
 func (r *mailRelay) set(mode string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mode = mode
+}
+
+// send has mails go to another server on this machine; 0: as usual.
+func (r *mailRelay) send(port int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.port = port
+}
+
+func (r *mailRelay) server() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.port == 0 {
+		return r.to
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port))
 }
 
 func (r *mailRelay) is() string {
@@ -503,7 +522,7 @@ func (r *mailRelay) is() string {
 
 func (r *mailRelay) serve(client net.Conn) {
 	defer client.Close()
-	server, err := net.Dial("tcp", r.to)
+	server, err := net.Dial("tcp", r.server())
 	if err != nil {
 		return
 	}
