@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"finobs/internal/approval"
 	"finobs/internal/canonical"
@@ -134,11 +135,19 @@ func (x *Exports) beginDelivery(ctx context.Context, in DeliverInput) (out expor
 		refused, d.Status, d.Detail = why, export.NotDelivered, fault.MessageOf(why)
 		return finishDelivery(ctx, tx, in, out, d.Delivery)
 	})
-	return out, d, to, errors.Join(err, refused)
+	if err != nil { // there is no attempt to record it with
+		refused = refuseStart(ctx, x.InTx, in.FirstRun, in.Command, err)
+	}
+	return out, d, to, refused
 }
 
-// takeUp looks at the earlier attempts: one that never ended has an end now, and
-// one that leaves nothing to do is taken over.
+// attemptLimit is longer than an attempt can take (package workflows). One that is
+// older and has no end has died, whoever made it.
+const attemptLimit = time.Hour + time.Minute
+
+// takeUp looks at the earlier attempts: one of this workflow that never ended has
+// an end now, one of another may be going on, and one that leaves nothing to do is
+// taken over.
 func takeUp(ctx context.Context, tx ExportTx, in DeliverInput, out export.Export, before []export.Delivery, to delivery.Destination, d *export.Delivery) (done bool, err error) {
 	for _, e := range before {
 		if e.Destination != in.Destination {
@@ -146,6 +155,9 @@ func takeUp(ctx context.Context, tx ExportTx, in DeliverInput, out export.Export
 		}
 		d.Attempt = e.Attempt + 1
 		if e.Status == export.Delivering {
+			if e.WorkflowID != d.WorkflowID && tx.Now().Sub(e.StartedAt) < attemptLimit {
+				return false, fault.New(fault.Unavailable, "delivery-going-on", "export %d is being delivered to %s already; trying again", out.ID, in.Destination)
+			}
 			e.Status, e.Detail = export.DeliveryUnknown, "the process that delivered died before it could say whether it arrived"
 			if err := finishDelivery(ctx, tx, in, out, e); err != nil {
 				return false, err

@@ -2,8 +2,6 @@ package activities
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -163,19 +161,17 @@ func (x *Exports) judge(ctx context.Context, out export.Export, d export.Deliver
 	if err := json.Unmarshal(d.Receipt, &receipt); err != nil {
 		return export.Finding{Verdict: export.Missing, Code: "receipt_unreadable", Detail: "the receipt of the delivery cannot be read"}
 	}
-	// A retry takes the place of an attempt that died, and clears it away.
-	name := sha256.Sum256([]byte(activity.GetInfo(ctx).WorkflowExecution.ID + " " + strconv.FormatInt(d.ID, 10)))
-	folder := x.Store.Path(".verify-" + hex.EncodeToString(name[:8]))
-	if err := errors.Join(os.RemoveAll(folder), os.Mkdir(folder, 0o700)); err != nil {
+	scratch, err := x.Store.Scratch("verify")
+	if err != nil {
 		return export.Finding{Verdict: export.Unreachable, Code: "no_room", Detail: "there is no room to fetch it: " + err.Error()}
 	}
-	defer os.RemoveAll(folder) //nolint:errcheck // a folder of temporary files
+	defer scratch.Close() //nolint:errcheck // the next verification comes by again
 	for _, o := range receipt.Objects {
-		if err := fetch(ctx, to, receipt, o.Name, folder); err != nil {
+		if err := fetch(ctx, to, receipt, o.Name, scratch.Path); err != nil {
 			return fetchFinding(o.Name, err)
 		}
 	}
-	return x.judgeFolder(out, folder)
+	return x.judgeFolder(out, scratch.Path)
 }
 
 func fetchFinding(name string, err error) export.Finding {

@@ -67,6 +67,7 @@ func run(m *testing.M) (code int, err error) {
 	}
 	defer world.stop()
 	defer stopEngine()
+	defer stopDeliveries()
 	if err := world.start(); err != nil {
 		return 1, err
 	}
