@@ -165,7 +165,7 @@ func (x *Exports) judge(ctx context.Context, out export.Export, d export.Deliver
 	if err != nil {
 		return export.Finding{Verdict: export.Unreachable, Code: "no_room", Detail: "there is no room to fetch it: " + err.Error()}
 	}
-	defer scratch.Close() //nolint:errcheck // the next verification comes by again
+	defer scratch.Close()
 	for _, o := range receipt.Objects {
 		if err := fetch(ctx, to, receipt, o.Name, scratch.Path); err != nil {
 			return fetchFinding(o.Name, err)
