@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"finobs/internal/devstack"
 	"finobs/workflows"
@@ -128,42 +129,29 @@ func (d *deliveryStack) onceInBucket(t *testing.T, id string) {
 func TestWorkerDiesInTheMiddleOfATransfer(t *testing.T) {
 	d := deliveries(t)
 	d.fill(t, 40_000)
-	hung := make(chan string, 100)
-	stuck := func(match func(*http.Request) bool) {
-		d.gate.misbehave(func(w http.ResponseWriter, r *http.Request) bool {
-			if !match(r) {
-				return false
-			}
-			select {
-			case hung <- r.URL.Path:
-			default:
-			}
-			return s3Hangs(w, r)
-		})
-	}
-	kill := func() {
+	kill := func(hung <-chan bool) {
 		t.Helper()
-		<-hung
+		reached(t, hung)
 		if err := d.worker.Kill(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	stuck(func(r *http.Request) bool {
+	hung := d.gate.hang(func(r *http.Request) bool {
 		return r.Method == http.MethodPut && r.URL.Query().Get("partNumber") == "2"
 	})
 	e := d.asksForAll(t, "/transactions/export?format=csv&source=bench&destination=bucket")
 	e.approve(t)
-	kill()
+	kill(hung)
 	if len(d.uploads(t)) != 1 {
 		t.Errorf("uploads are open: %v, so this shows nothing", d.uploads(t))
 	}
-	stuck(func(r *http.Request) bool {
+	hung = d.gate.hang(func(r *http.Request) bool {
 		return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "transactions-")
 	})
 	if err := d.startWorker(""); err != nil {
 		t.Fatal(err)
 	}
-	kill()
+	kill(hung)
 	if found, err := filepath.Glob(d.Path("artefacts", ".*")); err != nil || len(found) == 0 {
 		t.Errorf("nothing was being read back: %v, %v", found, err)
 	}
@@ -277,7 +265,7 @@ func TestBucketFails(t *testing.T) {
 	for _, version := range d.versionIDs(t, foreign) {
 		d.drop(t, foreign, version)
 	}
-	if r := want(t, d.call(t, "alice", "POST", "/exports/"+id+"/redeliver", ""), http.StatusOK); r.str("delivery_status") != "delivered" || r.str("verdict") != "verified" {
+	if r := want(t, d.again(t, id, "moved away"), http.StatusOK); r.str("delivery_status") != "delivered" || r.str("verdict") != "verified" {
 		t.Errorf("answered %s", r.Body)
 	}
 	d.onceInBucket(t, id)
@@ -417,23 +405,69 @@ func TestBucketIsDownForAWhile(t *testing.T) {
 	d.onceInBucket(t, id)
 }
 
+// A worker that is stopped in order in the middle of a delivery says what it knows;
+// of one whose workflow was terminated nobody says anything, and after an hour it
+// is dead.
+func TestDeliveryThatIsEnded(t *testing.T) {
+	d := deliveries(t)
+	isPut := func(r *http.Request) bool { return r.Method == http.MethodPut }
+	hung := d.gate.hang(isPut)
+	e := d.approved(t, "bucket", "/users/export?format=csv")
+	reached(t, hung)
+	if err := d.worker.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	id := e.exportID(t)
+	if got := d.statuses(t, id); got != "bucket failed" {
+		t.Errorf("after a worker stopped in order, the rows are: %s", got)
+	}
+	d.gate.misbehave(nil)
+	if err := d.startWorker(""); err != nil {
+		t.Fatal(err)
+	}
+	if m := e.delivered(t); m.VerificationStatus != "verified" || d.statuses(t, id) != "bucket failed, bucket delivered" {
+		t.Errorf("the rows are: %s", d.statuses(t, id))
+	}
+
+	hung = d.gate.hang(isPut)
+	e = d.approved(t, "bucket", "/users/export?format=csv")
+	reached(t, hung)
+	if err := d.temporal.TerminateWorkflow(t.Context(), workflows.DeliveryWorkflowID(e.number(t)), "", "by mistake"); err != nil {
+		t.Fatal(err)
+	}
+	d.restartWorker(t, "")
+	d.gate.misbehave(nil)
+	id = e.exportID(t)
+	want(t, d.call(t, "alice", "POST", "/exports/"+id+"/redeliver", "", "Idempotency-Key", "after all"), http.StatusAccepted)
+	if got := d.statuses(t, id); got != "bucket attempting" {
+		t.Errorf("while the attempt may be going on, the rows are: %s", got)
+	}
+	if err := exec1(d.stack, "UPDATE finobs.export_delivery SET started_at = started_at - interval '2 hours' WHERE export_id = $1::bigint", id); err != nil {
+		t.Fatal(err)
+	}
+	if r := d.again(t, id, "after all"); r.str("delivery_status") != "delivered" || d.statuses(t, id) != "bucket unknown, bucket delivered" {
+		t.Errorf("answered %s; the rows are: %s", r.Body, d.statuses(t, id))
+	}
+	d.onceInBucket(t, id)
+}
+
+// reached waits until a request hangs.
+func reached(t *testing.T, hung <-chan bool) {
+	t.Helper()
+	select {
+	case <-hung:
+	case <-time.After(60 * time.Second):
+		t.Fatal("no request came that was to hang")
+	}
+}
+
 // A delivery that takes long is not said to have died because another is asked
 // for meanwhile.
 func TestRedeliveryDuringADelivery(t *testing.T) {
 	d := deliveries(t)
-	begun, release := make(chan bool, 100), make(chan bool)
-	d.gate.misbehave(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodPut && ofExport(r, "users") {
-			begun <- true
-			select {
-			case <-release:
-			case <-r.Context().Done():
-			}
-		}
-		return false
-	})
+	begun := d.gate.hang(func(r *http.Request) bool { return r.Method == http.MethodPut })
 	e := d.approved(t, "bucket", "/users/export?format=csv")
-	<-begun
+	reached(t, begun)
 	id := e.exportID(t)
 	again := d.call(t, "alice", "POST", "/exports/"+id+"/redeliver", "")
 	byHand, err := d.temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "by-hand-" + id, TaskQueue: workflows.TaskQueue}, workflows.Deliver,
@@ -447,7 +481,7 @@ func TestRedeliveryDuringADelivery(t *testing.T) {
 	if got := d.statuses(t, id); got != "bucket attempting" {
 		t.Errorf("while the first attempt is going on, the rows are: %s", got)
 	}
-	close(release)
+	d.gate.misbehave(nil) // the client gives up on the request and makes another
 	var out workflows.DeliverResult
 	if err := byHand.Get(t.Context(), &out); err != nil || out.Status != "delivered" {
 		t.Errorf("got %+v, %v", out, err)

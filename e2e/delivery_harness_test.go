@@ -266,6 +266,16 @@ func (d *deliveryStack) verify(t *testing.T, id string) (verdict string, last ro
 	return d.meta(t, id).VerificationStatus, rows[len(rows)-1]
 }
 
+// again has alice deliver an export again, once per key, and waits for the end.
+func (d *deliveryStack) again(t *testing.T, id, key string) (r reply) {
+	t.Helper()
+	eventually(t, "export "+id+" has been delivered again", func() bool {
+		r = d.call(t, "alice", "POST", "/exports/"+id+"/redeliver", "", "Idempotency-Key", key)
+		return r.Status != http.StatusAccepted
+	})
+	return r
+}
+
 // fromBucket fetches the objects that a receipt names, into a folder.
 func (d *deliveryStack) fromBucket(t *testing.T, r delivery.Receipt) (dir string) {
 	t.Helper()
@@ -437,6 +447,22 @@ func (g *s3Gate) misbehave(f s3Fault) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.fault = f
+}
+
+// hang has the requests that match hang. The channel tells of the first.
+func (g *s3Gate) hang(match func(*http.Request) bool) <-chan bool {
+	hung := make(chan bool, 1)
+	g.misbehave(func(w http.ResponseWriter, r *http.Request) bool {
+		if !match(r) {
+			return false
+		}
+		select {
+		case hung <- true:
+		default:
+		}
+		return s3Hangs(w, r)
+	})
+	return hung
 }
 
 // s3Says answers an error as S3 does.
