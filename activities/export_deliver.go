@@ -51,13 +51,18 @@ func (x *Exports) DeliverExport(ctx context.Context, in DeliverInput) (export.De
 		return d.Status, temporalError(err)
 	}
 	failpoint.Hit("delivery.after-begin")
-	receipt, sendErr := x.send(ctx, out, d, to)
+	sending, sent := untilStop(ctx)
+	receipt, sendErr := x.send(sending, out, d, to)
+	sent()
 	failpoint.Hit("delivery.after-send")
 	retry := d.judge(sendErr) && activity.GetInfo(ctx).Attempt < deliveryAttempts
 	if d.Receipt, err = json.Marshal(receipt); err != nil {
 		return d.Status, fmt.Errorf("encoding receipt: %w", err)
 	}
-	if err := x.InTx(ctx, func(tx ExportTx) error { return finishDelivery(ctx, tx, in, out, d.Delivery) }); err != nil {
+	// What is known is recorded, although nobody waits for it any more.
+	recording, recorded := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer recorded()
+	if err := x.InTx(recording, func(tx ExportTx) error { return finishDelivery(recording, tx, in, out, d.Delivery) }); err != nil {
 		return d.Status, temporalError(err)
 	}
 	failpoint.Hit("delivery.after-record")
@@ -65,6 +70,38 @@ func (x *Exports) DeliverExport(ctx context.Context, in DeliverInput) (export.De
 		return d.Status, temporalError(fault.Wrap(sendErr, fault.Unavailable, "not-delivered", "%s: %s", in.Destination, d.Detail))
 	}
 	return d.Status, nil
+}
+
+const (
+	// stopGrace is how long a delivery may go on once its worker has been asked to
+	// stop: shorter than the worker waits, so that its end can be recorded.
+	stopGrace = 4 * time.Second
+	// recordTimeout bounds the recording of how a delivery ended.
+	recordTimeout = 10 * time.Second
+)
+
+var errStopping = errors.New("the worker is stopping")
+
+// untilStop returns a context that ends a little after the worker was asked to
+// stop, and how to release it.
+func untilStop(ctx context.Context) (context.Context, func()) {
+	stop := activity.GetWorkerStopChannel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-stop:
+		}
+		grace := time.NewTimer(stopGrace)
+		defer grace.Stop()
+		select {
+		case <-ctx.Done():
+		case <-grace.C:
+			cancel(errStopping)
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // attempt is a delivery under way.

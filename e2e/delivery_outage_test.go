@@ -103,6 +103,35 @@ func TestMailServerRefuses(t *testing.T) {
 	}
 }
 
+// A worker that is stopped in order while the mail server says nothing knows that
+// no mail has left, and says so: the next one sends it.
+func TestWorkerStoppedWhileTheMailServerIsSilent(t *testing.T) {
+	d := deliveries(t)
+	silent := smtptest.Start(t, map[string]string{"EHLO": smtptest.Hang}, nil)
+	d.relay.send(silent.Port())
+	defer d.relay.send(0)
+	e := d.approved(t, "desk", "/users/export?format=csv")
+	eventually(t, "the mail server has been spoken to", func() bool {
+		_, said := silent.Got()
+		return len(said) > 0
+	})
+	if err := d.worker.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	id := e.exportID(t)
+	if got := d.statuses(t, id); got != "desk failed" {
+		t.Errorf("after the worker has stopped, the rows are: %s", got)
+	}
+	d.relay.send(0)
+	if err := d.startWorker(""); err != nil {
+		t.Fatal(err)
+	}
+	m := e.delivered(t)
+	if m.DeliveryStatus != "delivered" || d.statuses(t, id) != "desk failed, desk delivered" || len(d.mails(t, id)) != 1 {
+		t.Errorf("%+v, %d mails", d.rows(t, id), len(d.mails(t, id)))
+	}
+}
+
 // untilClosed waits until a workflow has ended.
 func (d *deliveryStack) untilClosed(t *testing.T, workflowID string) {
 	t.Helper()
