@@ -241,13 +241,18 @@ func TestBucketFails(t *testing.T) {
 		healed[dataset] = true
 	}
 	mu.Unlock()
+	placed := func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return foreign
+	}
 	for dataset, e := range asked {
 		m := e.delivered(t)
 		rows := d.rows(t, m.id())
 		last := rows[len(rows)-1]
 		if dataset == "compliance_logs" {
 			// Somebody has to look: nothing is overwritten, nothing tried again.
-			if len(rows) != 1 || m.DeliveryStatus != "failed" || !strings.Contains(last.Detail, "other content") || !strings.Contains(last.Detail, foreign) {
+			if len(rows) != 1 || m.DeliveryStatus != "failed" || !strings.Contains(last.Detail, "other content") || !strings.Contains(last.Detail, placed()) {
 				t.Errorf("%s: %+v", dataset, rows)
 			}
 			continue
@@ -262,8 +267,8 @@ func TestBucketFails(t *testing.T) {
 	}
 	// Moved away, the export gets its place.
 	id := asked["compliance_logs"].exportID(t)
-	for _, version := range d.versionIDs(t, foreign) {
-		d.drop(t, foreign, version)
+	for _, version := range d.versionIDs(t, placed()) {
+		d.drop(t, placed(), version)
 	}
 	if r := want(t, d.again(t, id, "moved away"), http.StatusOK); r.str("delivery_status") != "delivered" || r.str("verdict") != "verified" {
 		t.Errorf("answered %s", r.Body)
