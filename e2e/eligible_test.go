@@ -44,6 +44,7 @@ const alonePolicies = governance + `
 const rosterDelay = 5 * time.Second
 
 func TestNobodyIsEligible(t *testing.T) {
+	t.Parallel()
 	l := newLife(t, alonePolicies, member("alice", "analyst")+member("victor", "viewer")+member("dave", "admin")+member("carol", "compliance"))
 	mail := l.startMail(t)
 	l.startWorkers(t, 2)
@@ -105,6 +106,7 @@ func TestNobodyIsEligible(t *testing.T) {
 // The last approver leaves while requests wait: they are looked at again, also
 // when the roster is changed by hand.
 func TestLastApproverLeaves(t *testing.T) {
+	t.Parallel()
 	l := newLife(t, alonePolicies, member("alice", "analyst")+member("bob", "analyst")+member("dave", "admin"))
 	l.startMail(t)
 	l.startWorkers(t, 1)

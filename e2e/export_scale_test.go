@@ -16,6 +16,7 @@ const bound = 128 << 20
 // A million transactions go out in every format, in memory that does not grow
 // with them, at a rate that is told as a ratio to psql's COPY of the same rows.
 func TestAMillionRows(t *testing.T) {
+	t.Parallel()
 	rows := 20_000
 	if os.Getenv("FINOBS_BENCH") != "" {
 		rows = 1_000_000

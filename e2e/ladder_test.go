@@ -37,6 +37,7 @@ var ladder = []struct{ occasion, kind, to string }{
 // The whole life of requests while every process dies once or more: each rung and
 // each outcome is told exactly once.
 func TestLadderFiresOnceWhileEveryProcessDies(t *testing.T) {
+	t.Parallel()
 	l := newLife(t, fmt.Sprintf(quick, "50s"), desk)
 	mail := l.startMail(t)
 	workers := l.startWorkers(t, 2)

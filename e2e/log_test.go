@@ -162,6 +162,7 @@ func attacks() []attack {
 }
 
 func TestWhatASuperuserDoesToTheLedgerIsFoundAndNamed(t *testing.T) {
+	t.Parallel()
 	l := newLogStack(t)
 	if err := l.sequencer.Kill(); err != nil {
 		t.Fatal(err)
@@ -199,6 +200,7 @@ func TestWhatASuperuserDoesToTheLedgerIsFoundAndNamed(t *testing.T) {
 }
 
 func TestARewrittenOrRestoredLedgerIsNotSigned(t *testing.T) {
+	t.Parallel()
 	l := newLogStack(t)
 	if err := l.sequencer.Kill(); err != nil {
 		t.Fatal(err)
@@ -247,6 +249,7 @@ func TestARewrittenOrRestoredLedgerIsNotSigned(t *testing.T) {
 }
 
 func TestProofsOfOneEntryAndOfGrowth(t *testing.T) {
+	t.Parallel()
 	l := newLogStack(t)
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -294,6 +297,7 @@ func TestProofsOfOneEntryAndOfGrowth(t *testing.T) {
 
 // A second opinion: other people's program reads our log and agrees.
 func TestTheFsckOfTesseraAgrees(t *testing.T) {
+	t.Parallel()
 	program, err := devstack.EnsureFsck(t.Context(), "../.finobs/bin", os.Stderr)
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ const told = `
 `
 
 func TestFaultsOfChannels(t *testing.T) {
+	t.Parallel()
 	whole := t
 	l := newLife(t, told, desk)
 	workers := l.startWorkers(t, 2)

@@ -89,6 +89,7 @@ func (l *life) learnDestinations(t *testing.T) {
 // follow within half a minute, once though two workers look, and nothing is
 // released that was not approved.
 func TestRowsFollowWhatOperatorsDoToWorkflows(t *testing.T) {
+	t.Parallel()
 	l := newLife(t, told, desk)
 	l.learnDestinations(t)
 	workers := l.startWorkers(t, 2, "--record-only")
@@ -173,6 +174,7 @@ func TestRowsFollowWhatOperatorsDoToWorkflows(t *testing.T) {
 
 // Whatever is sent or started by hand releases nothing and changes nothing.
 func TestMadeUpMessagesReleaseNothing(t *testing.T) {
+	t.Parallel()
 	l := newLife(t, told, desk)
 	l.startWorkers(t, 2)
 	l.startAPIs(t, 1)
@@ -231,6 +233,7 @@ func (l *life) runs(t *testing.T, workflowID string) bool {
 }
 
 func TestWorkflowsFollowTheirRows(t *testing.T) {
+	t.Parallel()
 	l := newLife(t, told, desk)
 	workers := l.startWorkers(t, 2)
 	l.startAPIs(t, 1)
@@ -303,6 +306,7 @@ func (l *life) workflowOf(t *testing.T, id string) string {
 // A row that a superuser has spoilt is named and left; it keeps no other from
 // being listed or repaired.
 func TestASpoiltRowHarmsNoOther(t *testing.T) {
+	t.Parallel()
 	l := newLife(t, told, desk)
 	l.startWorkers(t, 1)
 	l.startAPIs(t, 1)

@@ -108,6 +108,7 @@ func (c scheduleCase) neverTwice(t *testing.T) {
 // Schedules, from asking to ending. One fires by the minute while the rest is
 // tried, so that the test waits for the clock once.
 func TestSchedules(t *testing.T) {
+	t.Parallel()
 	s := world
 	minutely := s.scheduled(t, map[string]any{"window": "since_previous", "overlap": "allow_all"})
 	atDesk := s.tokenOf(t, approval.Principal{

@@ -9,6 +9,7 @@ import (
 )
 
 func TestCommandsOfVerify(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../docs/verify.md")
 	if err != nil {
 		t.Fatal(err)
