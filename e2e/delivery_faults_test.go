@@ -265,10 +265,14 @@ func testBucketFails(t *testing.T) {
 		}
 		d.onceInBucket(t, m.id())
 	}
-	// Moved away, the export gets its place.
-	id := asked["compliance_logs"].exportID(t)
-	for _, version := range d.versionIDs(t, placed()) {
-		d.drop(t, placed(), version)
+	d.movedAway(t, asked["compliance_logs"].exportID(t), placed())
+}
+
+// movedAway removes what was in the way of an export, which then gets its place.
+func (d *deliveryStack) movedAway(t *testing.T, id, foreign string) {
+	t.Helper()
+	for _, version := range d.versionIDs(t, foreign) {
+		d.drop(t, foreign, version)
 	}
 	if r := want(t, d.again(t, id, "moved away"), http.StatusOK); r.str("delivery_status") != "delivered" || r.str("verdict") != "verified" {
 		t.Errorf("answered %s", r.Body)
