@@ -60,9 +60,12 @@ func start(name string, cmd *exec.Cmd, logPath string, onDeath syscall.Signal) (
 	return p, nil
 }
 
+// errEnded is wrapped by the failure of a server that ended by itself.
+var errEnded = errors.New("ended")
+
 // failure describes a server that ended by itself.
 func (p *Process) failure() error {
-	return fmt.Errorf("%s ended (%w); the end of %s says:\n%s", p.name, p.err, p.log, lastLines(p.log))
+	return fmt.Errorf("%s %w (%w); the end of %s says:\n%s", p.name, errEnded, p.err, p.log, lastLines(p.log))
 }
 
 // PID is the process id.

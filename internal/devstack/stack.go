@@ -108,6 +108,20 @@ func (s *Stack) port(what string, preferred int) (int, error) {
 	return port, err
 }
 
+// starts is how often a server that ends at once is started.
+const starts = 3
+
+// startAgain starts a server again that ended at once: between the look for a free
+// port and its use, somebody else may have taken it.
+func startAgain(start func() error) (err error) {
+	for range starts {
+		if err = start(); !errors.Is(err, errEnded) {
+			return err
+		}
+	}
+	return err
+}
+
 func (s *Stack) startDatabase(ctx context.Context) error {
 	if given := os.Getenv("FINOBS_DATABASE_URL"); given != "" {
 		s.say("using the database of FINOBS_DATABASE_URL")
@@ -118,12 +132,15 @@ func (s *Stack) startDatabase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	port, err := s.port("Postgres", postgresPort)
-	if err != nil {
+	err = startAgain(func() error {
+		port, err := s.port("Postgres", postgresPort)
+		if err != nil {
+			return err
+		}
+		s.postgres, err = StartPostgres(ctx, PostgresConfig{
+			Bin: bin, Data: s.Path("postgres"), Port: port, Durable: s.Durable, Log: s.Path("logs", "postgres.log"),
+		})
 		return err
-	}
-	s.postgres, err = StartPostgres(ctx, PostgresConfig{
-		Bin: bin, Data: s.Path("postgres"), Port: port, Durable: s.Durable, Log: s.Path("logs", "postgres.log"),
 	})
 	if err != nil {
 		return err
@@ -225,16 +242,19 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	port, err := s.port("Temporal", temporalPort)
-	if err != nil {
+	err = startAgain(func() error {
+		port, err := s.port("Temporal", temporalPort)
+		if err != nil {
+			return err
+		}
+		webPort, err := s.port("the Temporal Web UI", uiPort)
+		if err != nil {
+			return err
+		}
+		s.temporal, err = StartTemporal(ctx, TemporalConfig{
+			Bin: bin, DBFile: s.Path("temporal.db"), Namespace: "default", Log: s.Path("logs", "temporal.log"), Port: port, UIPort: webPort,
+		})
 		return err
-	}
-	webPort, err := s.port("the Temporal Web UI", uiPort)
-	if err != nil {
-		return err
-	}
-	s.temporal, err = StartTemporal(ctx, TemporalConfig{
-		Bin: bin, DBFile: s.Path("temporal.db"), Namespace: "default", Log: s.Path("logs", "temporal.log"), Port: port, UIPort: webPort,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,7 @@
+package devstack
+
+// For tests of package devstack_test.
+var (
+	StartAgain = startAgain
+	ErrEnded   = errEnded
+)
