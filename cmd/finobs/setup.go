@@ -40,6 +40,11 @@ func setupCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := devstack.EnsureOpenSSH(cmd.Context(), out); errors.Is(err, devstack.ErrNoOpenSSH) {
+			fmt.Fprintf(out, "skipped: %v\n", err)
+		} else if err != nil {
+			return err
+		}
 		rsyslog, err := devstack.EnsureRsyslog(cmd.Context(), out)
 		switch {
 		case errors.Is(err, devstack.ErrNoRsyslog):

@@ -32,7 +32,7 @@ func EnsureRsyslog(ctx context.Context, progress io.Writer) (RsyslogProgram, err
 	if found, ok := findRsyslog(); ok {
 		return found, nil
 	}
-	if err := installRsyslog(ctx, progress); err != nil {
+	if err := installPackages(ctx, progress, ErrNoRsyslog, "rsyslog", "rsyslog-gnutls"); err != nil {
 		return RsyslogProgram{}, err
 	}
 	if found, ok := findRsyslog(); ok {
@@ -58,30 +58,6 @@ func findRsyslog() (RsyslogProgram, bool) {
 		}
 	}
 	return RsyslogProgram{}, false
-}
-
-func installRsyslog(ctx context.Context, progress io.Writer) error {
-	if !onPath("apt-get") {
-		return fmt.Errorf("%w: this system has no apt-get", ErrNoRsyslog)
-	}
-	steps := [][]string{
-		{"apt-get", "update"},
-		{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", "rsyslog", "rsyslog-gnutls"},
-	}
-	if os.Geteuid() != 0 {
-		if err := exec.CommandContext(ctx, "sudo", "-n", "true").Run(); err != nil {
-			return fmt.Errorf("%w: it needs root, but sudo asks for a password; run: sudo apt-get install rsyslog rsyslog-gnutls", ErrNoRsyslog)
-		}
-		for i := range steps {
-			steps[i] = append([]string{"sudo", "-n"}, steps[i]...)
-		}
-	}
-	for _, step := range steps {
-		if err := show(ctx, progress, nil, step...); err != nil {
-			return fmt.Errorf("installing rsyslog: %w", err)
-		}
-	}
-	return nil
 }
 
 // RsyslogConfig says how to run a private rsyslog.
