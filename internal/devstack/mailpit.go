@@ -86,28 +86,10 @@ func StartMailpit(ctx context.Context, c MailpitConfig) (*Mailpit, error) {
 		return nil, err
 	}
 	m.process = proc
-	if err := m.await(ctx); err != nil {
+	if err := proc.await(ctx, m.ready); err != nil {
 		return nil, errors.Join(err, m.Stop())
 	}
 	return m, nil
-}
-
-func (m *Mailpit) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	for {
-		err := m.ready(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-m.process.done:
-			return m.process.failure()
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for Mailpit: %w", err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 // ready asks both sides: the Web UI may be up before mail is taken.

@@ -220,21 +220,7 @@ func (p *Postgres) await(ctx context.Context) error {
 		return fmt.Errorf("opening Postgres: %w", err)
 	}
 	defer db.Close()
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	for {
-		err := db.PingContext(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-p.process.done:
-			return p.process.failure()
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for Postgres: %w", err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
+	return p.process.await(ctx, db.PingContext)
 }
 
 // AdminURL is the connection URL of the superuser.

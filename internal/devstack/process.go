@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -66,6 +67,25 @@ var errEnded = errors.New("ended")
 // failure describes a server that ended by itself.
 func (p *Process) failure() error {
 	return fmt.Errorf("%s %w (%w); the end of %s says:\n%s", p.name, errEnded, p.err, p.log, lastLines(p.log))
+}
+
+// await waits until a server is ready. One that ends instead is a failure.
+func (p *Process) await(ctx context.Context, ready func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return p.failure()
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", p.name, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // PID is the process id.

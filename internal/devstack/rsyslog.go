@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // ErrNoRsyslog says that this system has no rsyslog and that finobs cannot
@@ -98,7 +97,7 @@ func StartRsyslog(ctx context.Context, c RsyslogConfig) (*Rsyslog, error) {
 		return nil, err
 	}
 	r := &Rsyslog{process: proc, config: c}
-	if err := r.await(ctx); err != nil {
+	if err := r.process.await(ctx, r.ready); err != nil {
 		return nil, errors.Join(err, r.Stop())
 	}
 	return r, nil
@@ -126,22 +125,12 @@ func (c *RsyslogConfig) text() string {
 	return b.String()
 }
 
-func (r *Rsyslog) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	for {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Address())
-		if err == nil {
-			return conn.Close()
-		}
-		select {
-		case <-r.process.done:
-			return r.process.failure()
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for rsyslog: %w", err)
-		case <-time.After(20 * time.Millisecond):
-		}
+func (r *Rsyslog) ready(ctx context.Context) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Address())
+	if err != nil {
+		return err
 	}
+	return conn.Close()
 }
 
 // Address is where messages are taken.

@@ -60,26 +60,12 @@ func StartTemporal(ctx context.Context, c TemporalConfig) (*Temporal, error) {
 }
 
 func (t *Temporal) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
 	c, err := client.NewLazyClient(client.Options{HostPort: t.Address(), Namespace: t.config.Namespace, Logger: silent{}})
 	if err != nil {
 		return fmt.Errorf("opening Temporal: %w", err)
 	}
 	defer c.Close()
-	for {
-		err := t.describe(ctx, c)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-t.process.done:
-			return t.process.failure()
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for Temporal: %w", err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	return t.process.await(ctx, func(ctx context.Context) error { return t.describe(ctx, c) })
 }
 
 func (t *Temporal) describe(ctx context.Context, c client.Client) error {

@@ -72,28 +72,10 @@ func StartVersitygw(ctx context.Context, c VersitygwConfig) (*Versitygw, error) 
 		return nil, err
 	}
 	g.process = proc
-	if err := g.await(ctx); err != nil {
+	if err := proc.await(ctx, g.ready); err != nil {
 		return nil, errors.Join(err, g.Stop())
 	}
 	return g, nil
-}
-
-func (g *Versitygw) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	for {
-		err := g.ready(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-g.process.done:
-			return g.process.failure()
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the Versity S3 Gateway: %w", err)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 func (g *Versitygw) ready(ctx context.Context) error {
