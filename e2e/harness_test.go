@@ -119,7 +119,18 @@ func (s *stack) start() error {
 	if err := s.startAPI(); err != nil {
 		return err
 	}
-	return s.startWorker("")
+	if err := s.startWorker(""); err != nil {
+		return err
+	}
+	// A test may replace the worker at once by one that only records; where exports
+	// can go is known by then.
+	for range 600 {
+		if err := exec1(s, "SELECT 1 / count(*) FROM finobs.destination"); err == nil {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("the worker does not tell where exports can go; see %s", s.Path("logs", "worker.log"))
 }
 
 func (s *stack) startAPI(env ...string) (err error) {
