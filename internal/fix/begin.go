@@ -1,0 +1,86 @@
+package fix
+
+import (
+	"bytes"
+	"regexp"
+)
+
+const (
+	soh      = 0x01
+	maxBegin = 64 // bytes within which a beginning is recognised: BeginString, delimiter and the digit after it
+)
+
+var beginTag = []byte("8=FIX")
+
+// beginPattern is BeginString with its tag.
+var beginPattern = regexp.MustCompile(`^8=(FIXT?\.[0-9]\.[0-9](?:SP[0-9])?)`)
+
+// delimiters are what loggers write for SOH in more than one character, and what
+// they write in its place most often.
+var delimiters = [][]byte{
+	{soh}, []byte(" | "), []byte("|"), []byte(";"), []byte("^A"), []byte("<SOH>"), []byte("[SOH]"), []byte(`\x01`), []byte(`\u0001`), []byte(`\001`),
+	[]byte("␁"), []byte("&#1;"), []byte("&#01;"), []byte("&#x1;"), []byte("&#x01;"),
+}
+
+// begin is where a message begins.
+type begin struct {
+	at    int    // in the bytes that were searched
+	head  int    // bytes of 8=..., with its delimiter
+	delim []byte // of the fields
+}
+
+// findBegin looks for a message that begins before limit; prev is the byte before
+// b. 58=FIX is no beginning, nor is 8=FIX.4.2 in a sentence, which no delimiter
+// and no tag follow.
+func findBegin(b []byte, limit int, prev byte) (begin, bool) {
+	for from := 0; from < limit; {
+		i := bytes.Index(b[from:min(limit+len(beginTag)-1, len(b))], beginTag)
+		if i < 0 {
+			return begin{}, false
+		}
+		i += from
+		from = i + 1
+		if i > 0 {
+			prev = b[i-1]
+		}
+		if isDigit(prev) {
+			continue
+		}
+		if head, delim := beginning(b[i:]); head > 0 {
+			return begin{i, head, delim}, true
+		}
+	}
+	return begin{}, false
+}
+
+// beginning reads 8=..., and detects the delimiter by what follows.
+func beginning(b []byte) (head int, delim []byte) {
+	b = b[:min(len(b), maxBegin)]
+	match := beginPattern.Find(b)
+	if match == nil {
+		return 0, nil
+	}
+	rest := b[len(match):]
+	for _, d := range delimiters {
+		if bytes.HasPrefix(rest, d) && (d[0] == soh || startsField(rest[len(d):])) {
+			return len(match) + len(d), d
+		}
+	}
+	// Any other single character is one where the next field is the one it has to be.
+	if len(rest) > 3 && !isDigit(rest[0]) && !isLetter(rest[0]) && rest[0] < 0x80 && !bytes.ContainsAny(rest[:1], ".=\r\n\"'()<>") &&
+		(bytes.HasPrefix(rest[1:], []byte("9=")) || bytes.HasPrefix(rest[1:], []byte("35="))) {
+		return len(match) + 1, bytes.Clone(rest[:1])
+	}
+	return 0, nil
+}
+
+// startsField reports whether b begins with a tag, or with a line break that a
+// message may have anywhere.
+func startsField(b []byte) bool {
+	b = bytes.TrimLeft(b, "\r\n")
+	return len(b) > 0 && isDigit(b[0])
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
