@@ -40,11 +40,50 @@ type incidentRow struct {
 	TraceID      string              `db:"trace_id"`
 	OpenedAt     time.Time           `db:"opened_at"`
 	UpdatedAt    time.Time           `db:"updated_at"`
+	lifeRow
+}
+
+// lifeRow are the columns that change in the life of an incident.
+type lifeRow struct {
+	Priority        string        `db:"priority"`
+	SeveritySet     bool          `db:"severity_set"`
+	PrioritySet     bool          `db:"priority_set"`
+	System          string        `db:"system"`
+	Owner           string        `db:"owner"`
+	AssigneeIss     string        `db:"assignee_iss"`
+	AssigneeSub     string        `db:"assignee_sub"`
+	ParentID        sql.NullInt64 `db:"parent_id"`
+	MergedInto      sql.NullInt64 `db:"merged_into"`
+	TransactionID   sql.NullInt64 `db:"transaction_id"`
+	Occurrences     int64         `db:"occurrences"`
+	LastSeenAt      time.Time     `db:"last_seen_at"`
+	FiringAt        time.Time     `db:"firing_at"`
+	EndedAt         sql.NullTime  `db:"ended_at"`
+	Reopened        int           `db:"reopened"`
+	BeganAt         time.Time     `db:"began_at"`
+	AcknowledgedAt  sql.NullTime  `db:"acknowledged_at"`
+	AcknowledgedIss string        `db:"acknowledged_iss"`
+	AcknowledgedSub string        `db:"acknowledged_sub"`
+	ResolvedAt      sql.NullTime  `db:"resolved_at"`
+	ResolvedIss     string        `db:"resolved_iss"`
+	ResolvedSub     string        `db:"resolved_sub"`
+	Resolution      string        `db:"resolution"`
+	ClosedAt        sql.NullTime  `db:"closed_at"`
+	AckDueAt        sql.NullTime  `db:"ack_due_at"`
+	ResolveDueAt    sql.NullTime  `db:"resolve_due_at"`
+	EscalationLevel int           `db:"escalation_level"`
+	LadderRun       int           `db:"ladder_run"`
+	LadderFrom      time.Time     `db:"ladder_from"`
+	SuppressedUntil sql.NullTime  `db:"suppressed_until"`
+	LifeRunID       string        `db:"life_run_id"`
 }
 
 const incidentColumns = `incident_id, kind, severity, status, title, description, desk, source, dedup_key,
 	subject_kind, subject_id, exposure_usd, details, origin, opened_by_type, opened_by_iss, opened_by_sub,
-	version, trace_id, opened_at, updated_at`
+	version, trace_id, opened_at, updated_at, priority, severity_set, priority_set, system, owner, assignee_iss, assignee_sub,
+	parent_id, merged_into, transaction_id, occurrences, last_seen_at, firing_at, ended_at, reopened, began_at,
+	acknowledged_at, acknowledged_iss, acknowledged_sub, resolved_at, resolved_iss, resolved_sub, resolution, closed_at,
+	ack_due_at, resolve_due_at, escalation_level, ladder_run, ladder_from, suppressed_until, life_run_id`
 
 func (r incidentRow) domain() (incident.Incident, error) {
 	i := incident.Incident{
@@ -56,32 +95,47 @@ func (r incidentRow) domain() (incident.Incident, error) {
 		},
 		Version: r.Version, TraceID: r.TraceID, OpenedAt: r.OpenedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
+	r.into(&i)
 	if err := json.Unmarshal(r.Details, &i.Details); err != nil {
 		return i, fmt.Errorf("reading details of incident %d: %w", r.IncidentID, err)
 	}
 	return i, nil
 }
 
+func (r lifeRow) into(i *incident.Incident) {
+	i.Priority, i.SeveritySet, i.PrioritySet, i.System, i.Owner = incident.Priority(r.Priority), r.SeveritySet, r.PrioritySet, r.System, r.Owner
+	i.Assignee = approval.Person{Issuer: r.AssigneeIss, Subject: r.AssigneeSub}
+	i.ParentID, i.MergedInto, i.TransactionID = r.ParentID.Int64, r.MergedInto.Int64, r.TransactionID.Int64
+	i.Occurrences, i.LastSeenAt, i.FiringAt, i.EndedAt = r.Occurrences, r.LastSeenAt.UTC(), r.FiringAt.UTC(), momentOf(r.EndedAt)
+	i.Reopened, i.BeganAt = r.Reopened, r.BeganAt.UTC()
+	i.AcknowledgedAt, i.AcknowledgedBy = momentOf(r.AcknowledgedAt), approval.Person{Issuer: r.AcknowledgedIss, Subject: r.AcknowledgedSub}
+	i.ResolvedAt, i.ResolvedBy, i.Resolution = momentOf(r.ResolvedAt), approval.Person{Issuer: r.ResolvedIss, Subject: r.ResolvedSub}, r.Resolution
+	i.ClosedAt, i.AckDueAt, i.ResolveDueAt = momentOf(r.ClosedAt), momentOf(r.AckDueAt), momentOf(r.ResolveDueAt)
+	i.EscalationLevel, i.LadderRun, i.LadderFrom = r.EscalationLevel, r.LadderRun, r.LadderFrom.UTC()
+	i.SuppressedUntil, i.LifeRunID = momentOf(r.SuppressedUntil), r.LifeRunID
+}
+
+// momentOf is the zero time for a moment that is not set.
+func momentOf(t sql.NullTime) time.Time {
+	if !t.Valid {
+		return time.Time{}
+	}
+	return t.Time.UTC()
+}
+
+// moment is null for the zero time.
+func moment(t time.Time) sql.NullTime { return sql.NullTime{Time: t, Valid: !t.IsZero()} }
+
+// reference is null for 0.
+func reference(id int64) sql.NullInt64 { return sql.NullInt64{Int64: id, Valid: id != 0} }
+
 // OpenIncident inserts i unless an open incident has its dedup key. It returns
 // the id of the open incident and whether this call opened it.
 func (t *Tx) OpenIncident(ctx context.Context, i incident.Incident) (id int64, opened bool, err error) {
-	details, err := json.Marshal(i.Details)
-	if err != nil {
-		return 0, false, fmt.Errorf("encoding details: %w", err)
-	}
-	err = t.get(ctx, &id, `
-		INSERT INTO finobs.incident (kind, severity, title, description, desk, source, dedup_key, subject_kind, subject_id,
-			exposure_usd, details, origin, opened_by_type, opened_by_iss, opened_by_sub, trace_id, opened_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $17)
-		ON CONFLICT (dedup_key) WHERE status IN ('open', 'acknowledged') DO NOTHING
-		RETURNING incident_id`,
-		i.Kind, i.Severity, i.Title, i.Description, i.Desk, i.Source, i.DedupKey, i.SubjectKind, i.SubjectID,
-		i.ExposureUSD, string(details), i.Origin, i.OpenedBy.Kind, i.OpenedBy.Issuer, i.OpenedBy.Subject, i.TraceID, t.now)
-	if err == nil {
-		return id, true, nil
-	}
-	if !errors.Is(err, sql.ErrNoRows) {
-		return 0, false, fmt.Errorf("opening incident %s: %w", i.DedupKey, err)
+	i.Start(t.Desk(), t.now, t.now)
+	id, opened, err = t.InsertIncident(ctx, i)
+	if err != nil || opened {
+		return id, opened, err
 	}
 	err = t.get(ctx, &id, `SELECT incident_id FROM finobs.incident
 		WHERE dedup_key = $1 AND status IN ('open', 'acknowledged')`, i.DedupKey)
@@ -91,8 +145,9 @@ func (t *Tx) OpenIncident(ctx context.Context, i incident.Incident) (id int64, o
 	return id, false, nil
 }
 
-// UpdateIncident replaces what a detector says about an open incident. It
-// reports false when that is what the row says already.
+// UpdateIncident replaces what a detector says about an open incident, but not a
+// severity that a person gave it. It reports false when that is what the row says
+// already.
 func (t *Tx) UpdateIncident(ctx context.Context, id int64, i incident.Incident) (bool, error) {
 	details, err := json.Marshal(i.Details)
 	if err != nil {
@@ -100,9 +155,10 @@ func (t *Tx) UpdateIncident(ctx context.Context, id int64, i incident.Incident) 
 	}
 	res, err := t.exec(ctx, `
 		UPDATE finobs.incident
-		SET severity = $2, title = $3, description = $4, exposure_usd = $5, details = $6, version = version + 1, updated_at = $7
+		SET severity = CASE WHEN severity_set THEN severity ELSE $2 END, priority = CASE WHEN severity_set OR priority_set THEN priority ELSE $8 END,
+			title = $3, description = $4, exposure_usd = $5, details = $6, version = version + 1, updated_at = $7, last_seen_at = $7
 		WHERE incident_id = $1 AND details IS DISTINCT FROM $6::jsonb`,
-		id, i.Severity, i.Title, i.Description, i.ExposureUSD, string(details), t.now)
+		id, i.Severity, i.Title, i.Description, i.ExposureUSD, string(details), t.now, incident.PriorityOf(i.Severity))
 	if err != nil {
 		return false, fmt.Errorf("updating incident %d: %w", id, err)
 	}

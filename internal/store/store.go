@@ -4,6 +4,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"finobs/desks"
+	"finobs/internal/deskfile"
 	"finobs/internal/fault"
 
 	"github.com/XSAM/otelsql"
@@ -114,7 +117,10 @@ func violates(err error, constraint string) bool {
 }
 
 // Writer changes state; it connects as finobs_worker.
-type Writer struct{ db *db }
+type Writer struct {
+	db   *db
+	desk *deskfile.Desk
+}
 
 // OpenWriter connects to the database that url names.
 func OpenWriter(ctx context.Context, url string) (*Writer, error) {
@@ -122,8 +128,19 @@ func OpenWriter(ctx context.Context, url string) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{d}, nil
+	rules, err := shippedDesk()
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return &Writer{d, rules}, nil
 }
+
+// shippedDesk is the desk file that a writer has until it is given another.
+var shippedDesk = sync.OnceValues(func() (*deskfile.Desk, error) { return deskfile.Load(bytes.NewReader(desks.Default)) })
+
+// SetDesk has incidents open, fold and escalate by a desk file. Call it before the
+// writer is used.
+func (w *Writer) SetDesk(d *deskfile.Desk) { w.desk = d }
 
 // Close ends all connections.
 func (w *Writer) Close() error { return w.db.Close() }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"finobs/internal/deskfile"
 	"finobs/internal/fault"
 	"finobs/internal/ledger"
 
@@ -17,14 +18,18 @@ import (
 // Tx is one transaction of the worker. Everything that it writes, ledger entries
 // among it, commits together or not at all.
 type Tx struct {
-	db  *db
-	tx  *sqlx.Tx
-	now time.Time
+	db   *db
+	tx   *sqlx.Tx
+	now  time.Time
+	desk *deskfile.Desk
 }
 
 // Now is the database's time at the start of the transaction: the one clock that
 // deadlines are judged by.
 func (t *Tx) Now() time.Time { return t.now }
+
+// Desk is the desk file that incidents open, fold and escalate by.
+func (t *Tx) Desk() *deskfile.Desk { return t.desk }
 
 // InTx runs fn in a transaction and commits when it returns nil. T is what the
 // caller sees of *Tx, an interface of its own; *Tx must satisfy it.
@@ -43,7 +48,7 @@ func (w *Writer) inTx(ctx context.Context, fn func(*Tx) error) error {
 		return fmt.Errorf("beginning transaction: %w", classify(err))
 	}
 	defer tx.Rollback() // after a commit it says so; before one the first error matters
-	t := &Tx{db: w.db, tx: tx}
+	t := &Tx{db: w.db, tx: tx, desk: w.desk}
 	if err := t.get(ctx, &t.now, "SELECT clock_timestamp()"); err != nil {
 		return fmt.Errorf("reading the database's clock: %w", err)
 	}
