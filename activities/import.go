@@ -24,6 +24,7 @@ type ImportTx interface {
 	ReportOfImport(ctx context.Context, kind intake.Kind, source, contentSHA256 string) (json.RawMessage, bool, error)
 	NextImportID(ctx context.Context) (int64, error)
 	InsertImport(ctx context.Context, i intake.Import) error
+	Heard(ctx context.Context, sources []string) error
 }
 
 // Spool holds received files by their SHA-256.
@@ -42,7 +43,7 @@ type ImportInput struct {
 type loading struct {
 	id      int64
 	file    intake.File
-	content io.Reader
+	content io.ReadSeeker
 	traceID string
 }
 
@@ -118,6 +119,9 @@ func recordImport[T ImportTx](ctx context.Context, tx T, in ImportInput, c attes
 		WorkflowID: activity.GetInfo(ctx).WorkflowExecution.ID, TraceID: c.TraceID,
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := tx.Heard(ctx, []string{source}); err != nil {
 		return nil, err
 	}
 	details := canonical.Object{

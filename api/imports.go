@@ -131,8 +131,12 @@ func repeatedImport(i intake.Import, strict bool) (importView, int, error) {
 // refusalOf says why a strict import would have refused an imported file.
 func refusalOf(i intake.Import) (string, error) {
 	var report interface{ Refusal() string } = &intake.ImportReport{}
-	if i.Kind == intake.KindTransactions {
+	switch i.Kind {
+	case intake.KindTransactions:
 		report = &intake.TransactionReport{}
+	case intake.KindFIX:
+		report = &intake.FIXReport{}
+	case intake.KindFails:
 	}
 	if err := json.Unmarshal(i.Report, report); err != nil {
 		return "", fmt.Errorf("reading report of import %d: %w", i.ID, err)
@@ -171,8 +175,12 @@ func fileParameters(c *gin.Context, known ...string) (intake.File, error) {
 func importWorkflow(f intake.File) (id, workflowType string) {
 	kind, source := f.Key()
 	id = workflows.ImportWorkflowID(kind, source, f.ContentSHA256)
-	if kind == intake.KindTransactions {
+	switch kind {
+	case intake.KindTransactions:
 		return id, workflows.ImportTransactions
+	case intake.KindFIX:
+		return id, workflows.ImportFIX
+	case intake.KindFails:
 	}
 	return id, workflows.ImportFails
 }
@@ -299,5 +307,6 @@ func (s *Server) importsOf(ctx context.Context, in *importInput) []intake.File {
 	if source == "" {
 		source = principal(ctx).Subject
 	}
-	return append(files, intake.File{Kind: intake.KindTransactions, Source: source, ContentSHA256: in.SHA256})
+	return append(files, intake.File{Kind: intake.KindTransactions, Source: source, ContentSHA256: in.SHA256},
+		intake.File{Kind: intake.KindFIX, Source: source, ContentSHA256: in.SHA256})
 }

@@ -28,6 +28,10 @@ const (
 	ScheduleRun     Permission = "schedule.run" // trigger, backfill, pause, resume, end
 	ImportRun       Permission = "import.run"
 	ImportRead      Permission = "import.read"
+	Ingest          Permission = "ingest" // without a token, a source's own signature stands in for it
+	EventRead       Permission = "event.read"
+	PayloadRead     Permission = "payload.read"
+	DetectRun       Permission = "detector.run"
 	TransactionRead Permission = "transaction.read"
 	UserRead        Permission = "user.read"
 	UserAsk         Permission = "user.ask" // may ask for a change of the roster
@@ -41,10 +45,10 @@ const (
 
 // Permissions that several roles have, by what they are for.
 var (
-	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, ImportRead, PolicyRead}
-	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead, ScheduleRead}
+	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead}
+	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead, ScheduleRead, PayloadRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
-	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun}
+	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun, Ingest, DetectRun}
 	manage  = []Permission{AuditRead, ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
 )
 
@@ -56,7 +60,7 @@ var grants = map[string][]Permission{
 	"compliance": slices.Concat(readAll, oversee, work, judge, manage),
 	"admin":      slices.Concat(readAll, oversee, work, judge, manage),
 	"auditor":    slices.Concat(readAll, oversee, []Permission{AuditRead, ExportReadAll, ExportVerify}),
-	"service":    slices.Concat(readAll, work, []Permission{ImportRun}), // a machine asks, it never decides
+	"service":    slices.Concat(readAll, work, []Permission{ImportRun, Ingest, DetectRun}), // a machine asks, it never decides
 }
 
 // permits reports whether one of p's roles grants the permission.

@@ -27,7 +27,7 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
-	return slices.Concat(s.deskRoutes(), s.exportRoutes(), s.scheduleRoutes())
+	return slices.Concat(s.deskRoutes(), s.intakeRoutes(), s.exportRoutes(), s.scheduleRoutes())
 }
 
 func (s *Server) deskRoutes() []route {
@@ -90,15 +90,28 @@ func (s *Server) deskRoutes() []route {
 		raw(http.MethodGet, "/log/tile/*path", AuditRead, "Tiles and entry bundles (C2SP tlog-tiles)", s.tile),
 		raw(http.MethodGet, "/log/projection/*path", AuditRead, "The columns of the entries of a bundle", s.projection),
 
-		raw(http.MethodPost, "/ingest/fails", ImportRun, "Import an SEC fails-to-deliver file sent as the body", s.ingestFails),
-		on(http.MethodGet, "/imports/{sha256}", ImportRead, "Read what became of a file", s.getImport),
-
 		raw(http.MethodGet, "/healthz", Public, "The process answers", s.healthz),
 		raw(http.MethodGet, "/readyz", Public, "The process can do its work", s.readyz),
 		page("/openapi.json", s.openAPI),
 		page("/docs/*path", s.docs()),
 		page("/open/approval/:id", s.openPage),
 		page("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
+	}
+}
+
+// intakeRoutes are those of what comes in and is looked for; see docs/intake.md.
+func (s *Server) intakeRoutes() []route {
+	return []route{
+		raw(http.MethodPost, "/ingest/fails", ImportRun, "Import an SEC fails-to-deliver file sent as the body", s.ingestFails),
+		raw(http.MethodPost, "/ingest/{source}", Ingest, "Take a FIX log, alerts or heartbeats of a source, sent as the body", s.ingestSource),
+		on(http.MethodGet, "/imports/{sha256}", ImportRead, "Read what became of a file", s.getImport),
+		on(http.MethodGet, "/sources", EventRead, "List the sources and when each was heard of last", s.listSources),
+		on(http.MethodGet, "/events", EventRead, "List what sources reported", s.listEvents),
+		on(http.MethodGet, "/events/{id}", EventRead, "Read an event", s.getEvent),
+		raw(http.MethodGet, "/payloads/{sha256}", PayloadRead, "Download what a source sent, byte for byte", s.payload),
+		on(http.MethodGet, "/detectors", EventRead, "List the detectors and what each found last", s.listDetectors),
+		on(http.MethodGet, "/detectors/{name}/runs", EventRead, "List the last runs of a detector", s.listDetectorRuns),
+		on(http.MethodPost, "/detectors/{name}/run", DetectRun, "Run a detector now", s.runDetector),
 	}
 }
 
@@ -173,7 +186,7 @@ func on[I, O any](method, path string, p Permission, summary string, handle func
 // without types.
 func raw(method, path string, p Permission, summary string, handle gin.HandlerFunc) route {
 	return route{method, path, p, summary, func(r route, engine *gin.Engine, h huma.API) {
-		engine.Handle(method, path, handle)
+		engine.Handle(method, ginPath(path), handle)
 		op := r.operation()
 		h.OpenAPI().AddOperation(&op)
 	}}

@@ -11,12 +11,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
 	"finobs/internal/identity"
+	"finobs/internal/source"
 	"finobs/internal/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -45,6 +47,8 @@ type Deps struct {
 	ManifestKeys []ed25519.PublicKey // that exports are sealed with, new and old
 	Artefacts    *blobdir.Dir        // exports, read only
 	Spool        *blobdir.Dir        // received files
+	Segments     *blobdir.Dir        // received events
+	Sources      *source.Sources     // where events come from
 	AnswerWait   time.Duration       // how long an answer waits for the record before it is 202
 	DevInsecure  bool                // authenticate nobody; see AllowInsecure
 }
@@ -57,6 +61,7 @@ type Server struct {
 	policies    *policySource
 	roster      *rosterCache
 	settings    *settingSource
+	collector   *collector
 	handler     http.Handler
 	document    *huma.OpenAPI
 	log         *slog.Logger
@@ -66,6 +71,7 @@ type Server struct {
 func New(d Deps) (*Server, error) {
 	s := &Server{Deps: d, permissions: map[string]Permission{}, denials: newDenials(d.Reader), log: slog.Default()}
 	s.policies, s.roster, s.settings = &policySource{reader: d.Reader}, newRosterCache(d.Reader), &settingSource{reader: d.Reader}
+	s.collector = newCollector(s, d.Segments)
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
@@ -106,15 +112,14 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 			return err
 		}
 	}
-	folding := make(chan struct{})
-	foldCtx, stopFolding := context.WithCancel(context.WithoutCancel(ctx))
-	go func() {
-		defer close(folding)
-		s.denials.run(foldCtx)
-	}()
+	// They outlive the requests, which leave work behind for them.
+	var behind sync.WaitGroup
+	behindCtx, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
+	behind.Go(func() { s.denials.run(behindCtx) })
+	behind.Go(func() { s.collector.run(behindCtx) })
 	defer func() {
-		stopFolding()
-		<-folding
+		stopBehind()
+		behind.Wait()
 	}()
 	server := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,

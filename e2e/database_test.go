@@ -27,6 +27,14 @@ func count(t testing.TB, s *stack, query string, args ...any) int {
 	return n
 }
 
+// text reads one text as superuser.
+func text(t testing.TB, s *stack, query string, args ...any) string {
+	t.Helper()
+	var out string
+	scan(t, s, &out, query, args...)
+	return out
+}
+
 // exec1 runs one statement as superuser.
 func exec1(s *stack, statement string, args ...any) error {
 	db, err := sql.Open("postgres", s.AdminURL)

@@ -14,6 +14,7 @@ import (
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/delivery"
+	"finobs/internal/detect"
 	"finobs/internal/export"
 	"finobs/internal/store"
 	"finobs/workflows"
@@ -38,6 +39,8 @@ type Deps struct {
 	Generator    string                 // name and version of this program, for manifests
 	PublicURL    string                 // where people reach the API; empty leaves links out
 	Spool        *blobdir.Dir           // received files
+	Segments     *blobdir.Dir           // received events
+	Detectors    []detect.Spec
 	Messenger    activities.Messenger
 	Channels     []string        // names of the channels that Messenger has
 	Policies     string          // policy file that a database without one starts with
@@ -77,6 +80,7 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 	for _, loop := range []interface{ run(context.Context) }{
 		&reconciler{holder: uuid.NewString(), client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace}},
 		outbox{client: c, store: d.Store},
+		detectors{client: c, store: d.Store, specs: d.Detectors},
 		&schedules{client: c, store: d.Store, settling: &activities.Settling{InTx: store.InTx[activities.SlotTx](d.Store), Namespace: d.Namespace}},
 	} {
 		background.Go(func() { loop.run(ctx) })
@@ -96,6 +100,9 @@ func prepare(ctx context.Context, d Deps) error {
 		return fmt.Errorf("first start: %w", err)
 	}
 	if err := d.Store.SetChannels(ctx, d.Channels); err != nil || d.RecordOnly {
+		return err
+	}
+	if err := d.Store.SetDetectors(ctx, d.Detectors); err != nil {
 		return err
 	}
 	return d.Store.SetDestinations(ctx, places(d.Destinations))
@@ -143,6 +150,9 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	notices := &activities.Notices{InTx: store.InTx[activities.NoticeTx](d.Store), Messenger: d.Messenger}
 	incidents := &activities.Incidents{InTx: store.InTx[activities.IncidentTx](d.Store), Verifier: d.Verifier}
 	fails := &activities.Fails{InTx: store.InTx[activities.FailsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	logs := &activities.FIXLogs{InTx: store.InTx[activities.FIXTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	events := &activities.Events{InTx: store.InTx[activities.EventTx](d.Store), Verifier: d.Verifier, Segments: d.Segments}
+	detection := &activities.Detection{InTx: store.InTx[activities.DetectTx](d.Store), Verifier: d.Verifier, Fails: fails, Specs: d.Detectors}
 	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
 	slots := &activities.Slots{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	schedules := &activities.Schedules{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
@@ -166,6 +176,9 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 		workflows.ActivitySelectExports:      exports.SelectExports,
 		workflows.ActivityBeginRedelivery:    exports.BeginRedelivery,
 		workflows.ActivityRecordIncident:     incidents.RecordIncident,
+		workflows.ActivityImportFIX:          logs.ImportFIXLog,
+		workflows.ActivityRecordSegment:      events.RecordSegment,
+		workflows.ActivityDetect:             detection.Detect,
 		workflows.ActivityImportFails:        fails.ImportFailsFile,
 		workflows.ActivityDetectFails:        fails.DetectFails,
 		workflows.ActivityImportTransactions: transactions.ImportTransactionsFile,

@@ -266,16 +266,16 @@ type IncidentResult struct {
 	Opened     bool  `json:"opened"` // false: an open incident has the same dedup key
 }
 
-// ImportInput starts ImportFails and ImportTransactions.
+// ImportInput starts ImportFails, ImportTransactions and ImportFIX.
 type ImportInput struct {
 	Command string      `json:"command"` // token over the digest of File
 	File    intake.File `json:"file"`
 }
 
-// ImportResult is the result of ImportFails and of ImportTransactions, which
-// detects nothing.
+// ImportResult is the result of ImportFails, and of ImportTransactions and ImportFIX,
+// which detect no fails.
 type ImportResult struct {
-	Report   json.RawMessage `json:"report"` // an intake.ImportReport or an intake.TransactionReport
+	Report   json.RawMessage `json:"report"` // an intake.ImportReport, an intake.TransactionReport or an intake.FIXReport
 	Detected Detected        `json:"detected"`
 }
 

@@ -9,6 +9,7 @@ import (
 func Register(r worker.WorkflowRegistry) {
 	for name, fn := range map[string]any{
 		Approval: approvalWorkflow, Export: exportWorkflow, Change: changeWorkflow, Act: actWorkflow, Notify: notifyWorkflow,
+		RecordSegment: recordSegmentWorkflow, Detect: detectWorkflow, ImportFIX: importFIXWorkflow,
 		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow, ImportTransactions: importTransactionsWorkflow,
 		ScheduledExport: scheduledExportWorkflow, ScheduleAct: scheduleActWorkflow, Deliver: deliverWorkflow, Redeliver: redeliverWorkflow, Verify: verifyWorkflow,
 	} {

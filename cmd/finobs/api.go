@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 
 	"finobs/api"
 	"finobs/internal/attest"
@@ -13,6 +15,8 @@ import (
 	"finobs/internal/identity"
 	"finobs/internal/keys"
 	"finobs/internal/keys/vault"
+	"finobs/internal/outbound"
+	"finobs/internal/source"
 	"finobs/internal/store"
 	"finobs/internal/telemetry"
 
@@ -89,6 +93,13 @@ func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err
 		return d, opened, err
 	}
 	opened = append(opened, d.Spool.Close)
+	if d.Segments, err = d.Spool.Sub(segmentsDir); err != nil {
+		return d, opened, err
+	}
+	opened = append(opened, d.Segments.Close)
+	if d.Sources, err = loadSources(c.Sources); err != nil {
+		return d, opened, err
+	}
 	if d.Reader, err = store.OpenReader(ctx, c.DatabaseURL); err != nil {
 		return d, opened, err
 	}
@@ -98,4 +109,26 @@ func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err
 	}
 	opened = append(opened, func() error { d.Temporal.Close(); return nil })
 	return d, opened, nil
+}
+
+// segmentsDir is the folder of received events, within the spool.
+const segmentsDir = "segments"
+
+// loadSources reads the source file; without one there are the default sources.
+func loadSources(path string) (*source.Sources, error) {
+	if path == "" {
+		return source.Default(), nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading sources: %w", err)
+	}
+	defer file.Close()
+	sources, err := source.Load(file, func(secret string) ([]byte, error) {
+		return outbound.ReadSecret(outbound.Within(filepath.Dir(path), secret))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return sources, nil
 }

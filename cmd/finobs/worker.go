@@ -13,6 +13,7 @@ import (
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
 	"finobs/internal/delivery"
+	"finobs/internal/detect"
 	"finobs/internal/keys"
 	"finobs/internal/keys/vault"
 	"finobs/internal/notify"
@@ -69,6 +70,10 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 		return err
 	}
 	opened = append(opened, d.Spool.Close)
+	if d.Segments, err = d.Spool.Sub(segmentsDir); err != nil {
+		return err
+	}
+	opened = append(opened, d.Segments.Close)
 	if !recordOnly {
 		if err := loadSealing(ctx, c, &d); err != nil {
 			return err
@@ -141,7 +146,7 @@ func loadSealing(ctx context.Context, c config.Worker, d *worker.Deps) error {
 
 // loadDesk reads the files that say who may do what and how people are told.
 func loadDesk(c config.Worker, d *worker.Deps) error {
-	d.Policies = string(policies.Desk)
+	d.Policies, d.Detectors = string(policies.Desk), detect.Defaults()
 	if c.Policies != "" {
 		text, err := os.ReadFile(c.Policies)
 		if err != nil {

@@ -131,7 +131,7 @@ func (a Action) Validate() error {
 		return bad("the requester has no issuer or no subject")
 	case a.Editor != nil && (a.Editor.Issuer == "" || a.Editor.Subject == ""):
 		return bad("the editor has no issuer or no subject; leave the editor out when there is none")
-	case len(a.Desk) > maxDeskLength || !deskPattern.MatchString(a.Desk):
+	case !ValidDesk(a.Desk):
 		return bad("desk %q must be letters, digits, '_', '.' and '-', %d characters at most", a.Desk, maxDeskLength)
 	case len(a.Targets) > maxTargets:
 		return bad("%d targets are over the limit of %d", len(a.Targets), maxTargets)
@@ -238,3 +238,6 @@ func (a Action) Digest() (string, error) {
 	}
 	return canonical.DigestBytes(ActionDigestDomain, b), nil
 }
+
+// ValidDesk reports whether a text can name a desk; the empty one names none.
+func ValidDesk(name string) bool { return len(name) <= maxDeskLength && deskPattern.MatchString(name) }

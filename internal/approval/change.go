@@ -46,7 +46,7 @@ func (m Member) Validate() error {
 	if m.Kind != Human && slices.ContainsFunc(m.Roles, func(r string) bool { return r != "service" && r != "viewer" }) {
 		return bad("an agent or a system has the roles service and viewer only")
 	}
-	if len(m.Desk) > maxDeskLength || !deskPattern.MatchString(m.Desk) {
+	if !ValidDesk(m.Desk) {
 		return bad("desk %q must be letters, digits, '_', '.' and '-', %d characters at most", m.Desk, maxDeskLength)
 	}
 	if m.Email != "" {

@@ -188,6 +188,17 @@ func (d *Dir) Open(name string) (*os.File, error) {
 	return d.root.Open(name)
 }
 
+// Remove removes a complete file; one that is not there is no error.
+func (d *Dir) Remove(name string) error {
+	if !namePattern.MatchString(name) {
+		return fmt.Errorf("removing file: %q is not a file name of letters, digits, '.', '_' and '-'", name)
+	}
+	if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing file: %w", err)
+	}
+	return nil
+}
+
 // RemoveTemporary removes the unfinished files that were created with a prefix.
 func (d *Dir) RemoveTemporary(prefix string) error {
 	entries, err := fs.ReadDir(d.root.FS(), ".")

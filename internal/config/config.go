@@ -30,6 +30,7 @@ type API struct {
 	IdentityKeys   []string      `env:"FINOBS_IDENTITY_KEYS,required"`    // paths of public keys that sign bearer tokens
 	ArtefactDir    string        `env:"FINOBS_ARTEFACT_DIR,required"`     // where the worker puts exports
 	SpoolDir       string        `env:"FINOBS_SPOOL_DIR,required"`        // where received files wait for the worker
+	Sources        string        `env:"FINOBS_SOURCES"`                   // path of the source file; empty: a source of each kind, for callers with a token
 	AnswerWait     time.Duration `env:"FINOBS_ANSWER_WAIT" envDefault:"3s"`
 	ManifestPublic []string      `env:"FINOBS_MANIFEST_PUBLIC_KEY,required"` // paths of the public keys that exports are sealed with, new and old
 	DevInsecure    bool          `env:"FINOBS_DEV_INSECURE"`

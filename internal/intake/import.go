@@ -16,6 +16,7 @@ type Kind string
 const (
 	KindFails        Kind = "sec_fails"    // the SEC's fails-to-deliver balances
 	KindTransactions Kind = "transactions" // trades
+	KindFIX          Kind = "fix"          // logs and drop copies of FIX sessions
 )
 
 // SourceFails is the source name of the SEC's fails-to-deliver files. Files of
@@ -86,7 +87,7 @@ type Import struct {
 	Origin        string    `db:"origin"`
 	FileName      string    `db:"file_name"`
 	Bytes         int64     `db:"byte_count"`
-	Report        []byte    `db:"report"` // JSON of an ImportReport or a TransactionReport, by Kind
+	Report        []byte    `db:"report"` // JSON of an ImportReport, a TransactionReport or a FIXReport, by Kind
 	ImportedIss   string    `db:"imported_iss"`
 	ImportedSub   string    `db:"imported_sub"`
 	WorkflowID    string    `db:"workflow_id"`
@@ -96,13 +97,15 @@ type Import struct {
 
 // File says which received file to import, and how.
 type File struct {
-	Kind          Kind   `json:"kind,omitempty"`   // fails when empty: workflows that an earlier build started
-	Source        string `json:"source,omitempty"` // whose books the file is of; empty for fails
-	Format        Format `json:"format,omitempty"` // of transactions
-	ContentSHA256 string `json:"content_sha256"`   // hexadecimal; the file lies in the spool under this name
-	FileName      string `json:"file_name"`        // as the sender called it
-	Origin        string `json:"origin"`           // live or demo
-	Strict        bool   `json:"strict"`           // one bad line refuses the whole file
+	Kind          Kind   `json:"kind,omitempty"`     // fails when empty: workflows that an earlier build started
+	Source        string `json:"source,omitempty"`   // whose books the file is of; empty for fails
+	Format        Format `json:"format,omitempty"`   // of transactions
+	ContentSHA256 string `json:"content_sha256"`     // hexadecimal; the file lies in the spool under this name
+	FileName      string `json:"file_name"`          // as the sender called it
+	Origin        string `json:"origin"`             // live or demo
+	Strict        bool   `json:"strict"`             // one bad line refuses the whole file
+	Desk          string `json:"desk,omitempty"`     // of what a FIX log tells
+	Currency      string `json:"currency,omitempty"` // of executions of a FIX log that name none
 }
 
 // Fails reports whether the file is one of the SEC's.
@@ -127,6 +130,9 @@ func (f File) Digest() (string, error) {
 		return canonical.Digest("finobs.import.v1", o)
 	}
 	o["kind"], o["format"] = string(kind), string(f.Format)
+	if f.Kind == KindFIX {
+		o["desk"], o["currency"] = f.Desk, f.Currency
+	}
 	return canonical.Digest("finobs.import.v2", o)
 }
 

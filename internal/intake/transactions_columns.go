@@ -52,7 +52,7 @@ var columns = []column{
 	}},
 	{"currency", true, "a currency code of ISO 4217 in capitals such as USD; pence are no currency of their own", func(t *transaction.Transaction, v string) bool {
 		t.Currency = v
-		return len(v) == 3 && strings.Contains(currencies, v) && strings.Index(currencies, v)%4 == 0
+		return Currency(v)
 	}},
 	amountColumn("gross_amount", func(t *transaction.Transaction) *decimal.NullDecimal { return &t.GrossAmount }),
 	amountColumn("fees", func(t *transaction.Transaction) *decimal.NullDecimal { return &t.Fees }),
@@ -192,4 +192,9 @@ func columnNames(wanted func(column) bool) string {
 		}
 	}
 	return strings.Join(names, ", ")
+}
+
+// Currency reports whether a text is a code of ISO 4217 in capitals.
+func Currency(code string) bool {
+	return len(code) == 3 && strings.Contains(currencies, code) && strings.Index(currencies, code)%4 == 0
 }

@@ -8,6 +8,7 @@ import (
 	"finobs/internal/intake"
 	"finobs/internal/transaction"
 
+	"github.com/lib/pq"
 	"github.com/shopspring/decimal"
 )
 
@@ -168,4 +169,39 @@ func (t *Tx) changed(ctx context.Context, query string, args ...any) (int64, err
 		return 0, classify(err)
 	}
 	return res.RowsAffected()
+}
+
+// DropSuperseded takes the staged lines out whose trade an earlier log corrected or
+// busted, except the given corrections, and returns how many they were.
+func (t *Tx) DropSuperseded(ctx context.Context, source string, corrected []string) (int64, error) {
+	n, err := t.changed(ctx, `
+		DELETE FROM transaction_line l USING finobs.transaction x
+		WHERE x.source = $1 AND x.trade_id = l.trade_id AND EXISTS (SELECT FROM finobs.event e WHERE e.source = $1 AND e.ref = l.trade_id
+			AND (e.kind = 'trade_bust' OR e.kind = 'trade_correct' AND NOT l.trade_id = ANY($2::text[])))`, source, pq.Array(corrected))
+	if err != nil {
+		return 0, fmt.Errorf("dropping superseded lines: %w", err)
+	}
+	return n, nil
+}
+
+// BustTransactions cancels the transactions of a source that a bust on record takes
+// back, and keeps what they were as an earlier version. It returns how many they
+// were.
+func (t *Tx) BustTransactions(ctx context.Context, importID int64, source, traceID string) (int64, error) {
+	n, err := t.changed(ctx, `
+		WITH busted AS (
+			SELECT transaction_id FROM finobs.transaction x
+			WHERE x.source = $1 AND x.status <> 'cancelled'
+				AND EXISTS (SELECT FROM finobs.event e WHERE e.source = $1 AND e.ref = x.trade_id AND e.kind = 'trade_bust')
+		), kept AS (
+			INSERT INTO finobs.transaction_version (transaction_id, version, `+values+`, origin, import_id, updated_at, trace_id)
+			SELECT transaction_id, version, `+values+`, origin, import_id, updated_at, trace_id
+			FROM finobs.transaction WHERE transaction_id IN (SELECT transaction_id FROM busted)
+		)
+		UPDATE finobs.transaction x SET status = 'cancelled', import_id = $2, version = x.version + 1, updated_at = $3, trace_id = $4
+		FROM busted WHERE x.transaction_id = busted.transaction_id`, source, importID, t.now, traceID)
+	if err != nil {
+		return 0, fmt.Errorf("cancelling busted transactions: %w", err)
+	}
+	return n, nil
 }

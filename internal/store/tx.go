@@ -131,6 +131,16 @@ func (t *Tx) Append(ctx context.Context, step ledger.Step, e ledger.Entry) (ledg
 	return t.replayed(ctx, key, sealed, e)
 }
 
+// Recorded reports whether an entry was written under the step's key.
+func (t *Tx) Recorded(ctx context.Context, step ledger.Step) (bool, error) {
+	key := step.Key()
+	var there bool
+	if err := t.get(ctx, &there, "SELECT EXISTS (SELECT FROM ledger.entry WHERE idem_key = $1)", key[:]); err != nil {
+		return false, fmt.Errorf("looking for an entry: %w", err)
+	}
+	return there, nil
+}
+
 func (t *Tx) replayed(ctx context.Context, key [32]byte, sealed ledger.Sealed, e ledger.Entry) (ledger.Receipt, error) {
 	var there struct {
 		EntryID    string    `db:"entry_id"`

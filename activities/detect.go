@@ -1,0 +1,187 @@
+package activities
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"finobs/internal/attest"
+	"finobs/internal/canonical"
+	"finobs/internal/detect"
+	"finobs/internal/failpoint"
+	"finobs/internal/fault"
+	"finobs/internal/incident"
+	"finobs/internal/ledger"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+)
+
+// DetectTx is what detectors need of a transaction.
+type DetectTx interface {
+	OccurrenceTx
+	LockDetector(ctx context.Context, name detect.Name) (cursor int64, err error)
+	MoveDetector(ctx context.Context, name detect.Name, cursor int64) error
+	InsertDetectorRun(ctx context.Context, r detect.Run) error
+	OpenKeys(ctx context.Context, source string) ([]string, error)
+	SilentSystems(ctx context.Context, missed int) ([]detect.Silence, error)
+	LastHeard(ctx context.Context) (detect.Heard, error)
+	Bursts(ctx context.Context, after int64, window time.Duration) ([]detect.Burst, int64, error)
+	FailedTrades(ctx context.Context) ([]detect.FailedTrade, error)
+	UnknownOutcomes(ctx context.Context, after time.Duration) ([]detect.Outcome, error)
+	OpenBreaks(ctx context.Context) ([]detect.Break, error)
+}
+
+// Detection are the detectors of a desk.
+type Detection struct {
+	InTx     Transaction[DetectTx]
+	Verifier *attest.Verifier
+	Fails    *Fails
+	Specs    []detect.Spec
+}
+
+// DetectorInput starts a run of a detector. Without a command it was due: a run
+// reads the record and opens what the desk's rules say, which needs nobody's word.
+type DetectorInput struct {
+	FirstRun string `json:"first_run"`
+	Detector string `json:"detector"`
+	Command  string `json:"command,omitempty"` // token over detect.Digest of the detector
+}
+
+// Detect runs a detector over the record.
+func (x *Detection) Detect(ctx context.Context, in DetectorInput) (detect.Run, error) {
+	defer beat(ctx)()
+	run, err := x.prepare(ctx, in)
+	if err != nil {
+		return run, err
+	}
+	spec, err := detect.Find(x.Specs, in.Detector)
+	if err != nil {
+		return run, temporalError(err)
+	}
+	if spec.Name == detect.FailedSettlements {
+		found, err := x.Fails.DetectFails(ctx, DetectInput{FirstRun: in.FirstRun, Origin: string(incident.Live)})
+		if err != nil {
+			return run, err
+		}
+		run.Examined, run.Found, run.Opened = int64(found.Securities), int64(found.Securities), int64(found.Opened)
+	}
+	err = x.InTx(ctx, func(tx DetectTx) error {
+		out := run
+		if err := runDetector(ctx, tx, in, spec, &out); err != nil {
+			return err
+		}
+		run = out
+		return nil
+	})
+	failpoint.Hit("detect.after-run")
+	return run, temporalError(err)
+}
+
+// prepare says whose run it is.
+func (x *Detection) prepare(ctx context.Context, in DetectorInput) (detect.Run, error) {
+	info := activity.GetInfo(ctx)
+	run := detect.Run{
+		// Of the execution, so that a retry is the same run.
+		ID:       uuid.NewSHA1(uuid.NameSpaceOID, []byte(info.WorkflowExecution.ID+"/"+in.FirstRun)).String(),
+		Detector: detect.Name(in.Detector), WorkflowID: info.WorkflowExecution.ID,
+	}
+	if in.Command == "" {
+		return run, nil
+	}
+	digest, err := detect.Digest(in.Detector)
+	if err != nil {
+		return run, temporalError(fault.Wrap(err, fault.Invalid, "invalid-detector", "the detector's name is not valid text"))
+	}
+	c, err := command(ctx, x.Verifier, in.Command, digest)
+	if err != nil {
+		return run, temporalError(refuseStart(ctx, x.InTx, in.FirstRun, in.Command, err))
+	}
+	run.AskedBy = c.Principal.Person
+	return run, nil
+}
+
+func runDetector(ctx context.Context, tx DetectTx, in DetectorInput, spec detect.Spec, run *detect.Run) error {
+	cursor, err := tx.LockDetector(ctx, spec.Name)
+	if err != nil {
+		return err
+	}
+	hold, examined, err := look(ctx, tx, spec, cursor)
+	if err != nil {
+		return err
+	}
+	run.Examined += examined
+	run.Found += int64(len(hold))
+	all := hold
+	if spec.Name != detect.RejectBursts { // what they open a person ends
+		open, err := tx.OpenKeys(ctx, spec.Name.Source())
+		if err != nil {
+			return err
+		}
+		all = append(all, spec.Ended(open, hold, tx.Now())...)
+	}
+	folded, err := occurAll(ctx, tx, in.FirstRun, all)
+	if err != nil {
+		return err
+	}
+	for _, f := range folded {
+		switch f.Folding {
+		case incident.Opened, incident.Reopened, incident.Suppressed:
+			run.Opened++
+		case incident.AutoEnded:
+			run.Resolved++
+		case incident.Repeated, incident.Updated, incident.Ignored:
+		}
+	}
+	if run.Opened+run.Resolved == 0 && run.AskedBy.Subject == "" {
+		return tx.InsertDetectorRun(ctx, *run) // nothing changed, so nothing is entered
+	}
+	_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, "detect", in.Detector), detectEntry(ctx, spec, *run))
+	if err != nil {
+		return err
+	}
+	return tx.InsertDetectorRun(ctx, *run)
+}
+
+func detectEntry(ctx context.Context, spec detect.Spec, run detect.Run) ledger.Entry {
+	actor := ledger.By(detector())
+	if run.AskedBy.Subject != "" {
+		actor.Person = run.AskedBy
+		actor.Kind = "human"
+	}
+	return ledger.Entry{
+		Type: "detector.run", Actor: actor, Subject: ledger.Subject{Kind: "detector", ID: string(spec.Name)}, Action: "detect", Outcome: "done",
+		TraceID: traceID(ctx), Details: canonical.Object{
+			"found": strconv.FormatInt(run.Found, 10), "opened": strconv.FormatInt(run.Opened, 10), "resolved": strconv.FormatInt(run.Resolved, 10),
+		},
+	}
+}
+
+// look reads what a detector looks at, and says which conditions hold and how many
+// things it looked at.
+func look(ctx context.Context, tx DetectTx, spec detect.Spec, cursor int64) ([]incident.Occurrence, int64, error) {
+	switch spec.Name {
+	case detect.SilentSystems:
+		list, err := tx.SilentSystems(ctx, spec.Missed)
+		return spec.Silent(list), int64(len(list)), err
+	case detect.StaleFeeds:
+		heard, err := tx.LastHeard(ctx)
+		return spec.Stale(heard, tx.Now()), int64(len(spec.Feeds)), err
+	case detect.RejectBursts:
+		list, last, err := tx.Bursts(ctx, cursor, spec.Window)
+		if err == nil {
+			err = tx.MoveDetector(ctx, spec.Name, last)
+		}
+		return spec.Bursts(list), int64(len(list)), err
+	case detect.FailedSettlements:
+		list, err := tx.FailedTrades(ctx)
+		return spec.Failed(list), int64(len(list)), err
+	case detect.UnknownOutcomes:
+		list, err := tx.UnknownOutcomes(ctx, spec.After)
+		return spec.Unknown(list), int64(len(list)), err
+	case detect.TradeBreaks:
+		list, err := tx.OpenBreaks(ctx)
+		return spec.Breaks(list), int64(len(list)), err
+	}
+	return nil, 0, nil
+}
