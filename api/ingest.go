@@ -66,7 +66,7 @@ func (s *Server) ingestFIX(c *gin.Context, from source.Source) {
 	}
 	file.Kind, file.Source, file.Desk = intake.KindFIX, from.Name, from.Desk
 	file.Currency = c.DefaultQuery("currency", from.Currency)
-	if file.Currency != "" && !intake.Currency(file.Currency) {
+	if file.Currency != "" && !intake.CurrencyCode(file.Currency) {
 		abort(c, fault.New(fault.Invalid, "invalid-request", "currency %q is no ISO 4217 code", event.Cut(file.Currency, 16)))
 		return
 	}

@@ -84,7 +84,7 @@ func (l Log) Trade(e *fix.Event) (transaction.Transaction, *intake.LineError) {
 		return t, bad(32, x.LastQty.Decimal.String(), "the execution names no quantity", "LastQty(32) above 0")
 	case !x.LastPx.Valid:
 		return t, bad(31, "", "the execution names no price", "LastPx(31)")
-	case !intake.Currency(code):
+	case !intake.CurrencyCode(code):
 		return t, bad(15, code, "the execution names no currency of ISO 4217", "Currency(15), or a currency of the source: ?currency=USD")
 	}
 	t.Side, t.Quantity, t.Price, t.Currency = side, x.LastQty.Decimal, x.LastPx.Decimal.Mul(scale), code

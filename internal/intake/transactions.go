@@ -134,10 +134,13 @@ func unreadable(line []byte) string {
 }
 
 // splitCSV splits one record as RFC 4180 says, and appends its fields.
-func splitCSV(line string, fields []string) ([]string, string) {
+func splitCSV(line string, fields []string) ([]string, string) { return splitOn(line, ",", fields) }
+
+// splitOn is splitCSV with another separator, of one byte.
+func splitOn(line, separator string, fields []string) ([]string, string) {
 	for {
 		if !strings.HasPrefix(line, `"`) {
-			field, rest, more := strings.Cut(line, ",")
+			field, rest, more := strings.Cut(line, separator)
 			if strings.Contains(field, `"`) {
 				return fields, `there is a quote inside a field that does not begin with one; quote the whole field and write the quote twice`
 			}
@@ -156,7 +159,7 @@ func splitCSV(line string, fields []string) ([]string, string) {
 		if rest == "" {
 			return fields, ""
 		}
-		if rest[0] != ',' {
+		if rest[0] != separator[0] {
 			return fields, "there is text after the closing quote of a field; write a quote inside a quoted field twice"
 		}
 		line = rest[1:]

@@ -52,7 +52,7 @@ var columns = []column{
 	}},
 	{"currency", true, "a currency code of ISO 4217 in capitals such as USD; pence are no currency of their own", func(t *transaction.Transaction, v string) bool {
 		t.Currency = v
-		return Currency(v)
+		return CurrencyCode(v)
 	}},
 	amountColumn("gross_amount", func(t *transaction.Transaction) *decimal.NullDecimal { return &t.GrossAmount }),
 	amountColumn("fees", func(t *transaction.Transaction) *decimal.NullDecimal { return &t.Fees }),
@@ -194,7 +194,7 @@ func columnNames(wanted func(column) bool) string {
 	return strings.Join(names, ", ")
 }
 
-// Currency reports whether a text is a code of ISO 4217 in capitals.
-func Currency(code string) bool {
+// CurrencyCode reports whether a text is a code of ISO 4217 in capitals.
+func CurrencyCode(code string) bool {
 	return len(code) == 3 && strings.Contains(currencies, code) && strings.Index(currencies, code)%4 == 0
 }

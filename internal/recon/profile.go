@@ -1,0 +1,73 @@
+package recon
+
+import (
+	"finobs/internal/intake"
+	"finobs/internal/schedule"
+
+	"github.com/shopspring/decimal"
+)
+
+// Profile says how two sides are read, matched and compared. LoadProfile makes it.
+type Profile struct {
+	Name   string
+	Title  string
+	Text   string // the file as it was written
+	Digest string // SHA-256 of Text in hexadecimal
+
+	Books      [2]Books         // by Hand
+	Keys       [][]intake.Field // tried one after the other; the first one tells duplicates
+	Normal     map[intake.Field]Normal
+	Fuzzy      *Fuzzy // nil: only keys match
+	Economic   bool   // look for the same trade under two keys
+	Fields     []intake.Field
+	Tolerances map[intake.Field]Tolerance
+	Rules      map[Type]Rule
+	MaxBreaks  int // of one run; more refuse it
+	Calendar   string
+	Cutoff     *Cutoff
+	Schedule   *Schedule // nil: runs when somebody asks
+}
+
+// Books is one side.
+type Books struct {
+	Label       string
+	Missing     string         // what people call a trade that is missing here
+	Book        string         // source of the transactions on record; empty: a file
+	Layout      intake.Layout  // of the file
+	Allocations *intake.Layout // of the file of allocations; nil: there is none
+}
+
+// Fuzzy says which records may belong together although no key says so.
+type Fuzzy struct {
+	Agree          []intake.Field // in which they are the same
+	Quantity       *Window
+	Price          *Window
+	SettlementDays *int
+	Weights        []Weight
+	Minimum        decimal.Decimal  // confidence below which they do not
+	Auto           *decimal.Decimal // confidence from which no person need look; nil: one always must
+}
+
+// Window is how far apart two numbers may lie: by Absolute or by Percent of the
+// larger one, whichever allows more.
+type Window struct{ Absolute, Percent decimal.Decimal }
+
+// Weight is the part of a field in the confidence.
+type Weight struct {
+	Field  intake.Field
+	Weight decimal.Decimal
+}
+
+// Schedule says when a profile of two books runs by itself.
+type Schedule struct {
+	Cron, Zone string
+	schedule.Schedule
+}
+
+// Files reports whether a side is read from a file.
+func (p *Profile) Files(h Hand) bool { return p.Books[h].Book == "" }
+
+// HasAllocations reports whether both sides have allocations to compare.
+func (p *Profile) HasAllocations() bool {
+	return p.Books[Left].Allocations != nil && p.Books[Right].Allocations != nil
+}
