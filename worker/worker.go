@@ -75,8 +75,12 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 	slog.InfoContext(ctx, "worker started", "task_queue", workflows.TaskQueue)
 	var background sync.WaitGroup
 	for _, loop := range []interface{ run(context.Context) }{
-		&reconciler{holder: uuid.NewString(), client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace}},
+		&reconciler{
+			holder: uuid.NewString(), client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace},
+			lives: &lifeKeeper{client: c, store: d.Store, lives: &activities.Lives{InTx: store.InTx[activities.LifeTx](d.Store)}, namespace: d.Namespace},
+		},
 		outbox{client: c, store: d.Store},
+		lives{client: c, store: d.Store},
 		&schedules{client: c, store: d.Store, settling: &activities.Settling{InTx: store.InTx[activities.SlotTx](d.Store), Namespace: d.Namespace}},
 	} {
 		background.Go(func() { loop.run(ctx) })
@@ -144,9 +148,13 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	incidents := &activities.Incidents{InTx: store.InTx[activities.IncidentTx](d.Store), Verifier: d.Verifier}
 	fails := &activities.Fails{InTx: store.InTx[activities.FailsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
 	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	incidentActs := &activities.IncidentActs{InTx: store.InTx[activities.IncidentActTx](d.Store), Verifier: d.Verifier}
+	lives := &activities.Lives{InTx: store.InTx[activities.LifeTx](d.Store)}
 	slots := &activities.Slots{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	schedules := &activities.Schedules{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	for name, fn := range map[string]any{
+		workflows.ActivityAdvanceIncident:    lives.AdvanceIncident,
+		workflows.ActivityRecordIncidentAct:  incidentActs.RecordIncidentAct,
 		workflows.ActivityBeginSlot:          slots.BeginSlot,
 		workflows.ActivityEndSlot:            slots.EndSlot,
 		workflows.ActivityActOnSchedule:      schedules.ActOnSchedule,
