@@ -259,7 +259,13 @@ func resend(ctx context.Context, tx ActTx, in ActInput, c attest.Command) error 
 	default:
 		return fault.New(fault.Conflict, "not-a-dead-letter", "notification %s is %s; only one that is dead, unknown or skipped is sent again", n.ID, n.Status)
 	}
-	return appendAct(ctx, tx, in, c, approval.Request{ID: n.ApprovalID}, canonical.Object{
-		"notification_id": n.ID, "round": strconv.Itoa(n.Round),
+	details := canonical.Object{"notification_id": n.ID, "round": strconv.Itoa(n.Round)}
+	if n.IncidentID == 0 {
+		return appendAct(ctx, tx, in, c, approval.Request{ID: n.ApprovalID}, details)
+	}
+	_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, "record-act", in.Act.ID), ledger.Entry{
+		Type: entryOf[in.Act.Verb], Actor: ledger.By(c.Principal), Subject: incidentSubject(n.IncidentID), Action: string(in.Act.Verb), Outcome: "done",
+		Reason: in.Act.Text, RequestID: c.RequestID, TraceID: c.TraceID, Details: details,
 	})
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"finobs/internal/canonical"
 	"finobs/internal/failpoint"
 	"finobs/internal/fault"
+	"finobs/internal/incident"
 	"finobs/internal/ledger"
 )
 
@@ -19,6 +20,7 @@ type NoticeTx interface {
 	LockNotice(ctx context.Context, id string) (approval.Notice, error)
 	UpdateNotice(ctx context.Context, n approval.Notice) error
 	RequestStatus(ctx context.Context, id int64) (approval.Status, error)
+	ReadIncident(ctx context.Context, id int64) (incident.Incident, error)
 }
 
 // Messenger sends notices over channels that are configured by name. Its errors
@@ -45,7 +47,8 @@ type NoticeRef struct {
 // SendNotice sends a queued notice. That an attempt begins is on record before
 // anything leaves; an attempt whose end is not on record may have arrived, so a
 // retry does not send again where the receiver could not tell. Nothing is sent
-// about a request that was decided in the meantime.
+// about a request that was decided in the meantime, or an incident that somebody
+// has acknowledged.
 func (x *Notices) SendNotice(ctx context.Context, in NoticeRef) (approval.NoticeStatus, error) {
 	defer beat(ctx)()
 	n, err := x.begin(ctx, in)
@@ -91,18 +94,39 @@ func (x *Notices) begin(ctx context.Context, in NoticeRef) (n approval.Notice, e
 		default:
 			return nil
 		}
-		status, err := tx.RequestStatus(ctx, n.ApprovalID)
+		why, err := stale(ctx, tx, n)
 		if err != nil {
 			return err
 		}
-		if n.WhilePending && status != approval.Pending {
-			n.Status, n.Detail = approval.NoticeSkipped, "the request was "+string(status)+" before it was sent"
+		if n.WhilePending && why != "" {
+			n.Status, n.Detail = approval.NoticeSkipped, why
 			return finish(ctx, tx, in, n)
 		}
 		n.Status, n.Attempts = approval.NoticeSending, n.Attempts+1
 		return tx.UpdateNotice(ctx, n)
 	})
 	return n, err
+}
+
+// stale says why a notice need not be sent any more, or returns "".
+func stale(ctx context.Context, tx NoticeTx, n approval.Notice) (string, error) {
+	if n.IncidentID != 0 {
+		i, err := tx.ReadIncident(ctx, n.IncidentID)
+		switch {
+		case err != nil:
+			return "", err
+		case tx.Now().Before(i.SuppressedUntil):
+			return "a window of maintenance began before it was sent", nil
+		case i.Status == incident.Open, i.Status.Active() && n.Kind == approval.NoticeIncidentOverdue:
+			return "", nil
+		}
+		return "the incident was " + string(i.Status) + " before it was sent", nil
+	}
+	status, err := tx.RequestStatus(ctx, n.ApprovalID)
+	if err != nil || status == approval.Pending {
+		return "", err
+	}
+	return "the request was " + string(status) + " before it was sent", nil
 }
 
 func (x *Notices) end(ctx context.Context, in NoticeRef, n approval.Notice) error {
@@ -120,8 +144,12 @@ func finish(ctx context.Context, tx NoticeTx, in NoticeRef, n approval.Notice) e
 		return err
 	}
 	ordinal := n.ID + " " + strconv.Itoa(n.Round)
+	subject := approvalSubject(n.ApprovalID)
+	if n.IncidentID != 0 {
+		subject = incidentSubject(n.IncidentID)
+	}
 	_, err := tx.Append(ctx, stepOf(ctx, in.FirstRun, "finish-notice", ordinal), ledger.Entry{
-		Type: "notification." + string(n.Status), Actor: ledger.Itself("worker"), Subject: approvalSubject(n.ApprovalID),
+		Type: "notification." + string(n.Status), Actor: ledger.Itself("worker"), Subject: subject,
 		Action: "notify", Outcome: string(n.Status), Reason: cut(n.Detail, 500), TraceID: traceID(ctx),
 		Details: canonical.Object{
 			"notification_id": n.ID, "occasion": n.Occasion, "channel": n.Channel, "round": strconv.Itoa(n.Round),

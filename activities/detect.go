@@ -106,7 +106,7 @@ func runDetector(ctx context.Context, tx DetectTx, in DetectorInput, spec detect
 	if err != nil {
 		return err
 	}
-	hold, examined, err := look(ctx, tx, spec, cursor)
+	hold, examined, err := conditions(ctx, tx, spec, cursor)
 	if err != nil {
 		return err
 	}
@@ -157,9 +157,9 @@ func detectEntry(ctx context.Context, spec detect.Spec, run detect.Run) ledger.E
 	}
 }
 
-// look reads what a detector looks at, and says which conditions hold and how many
+// conditions reads what a detector looks at, and says which conditions hold and how many
 // things it looked at.
-func look(ctx context.Context, tx DetectTx, spec detect.Spec, cursor int64) ([]incident.Occurrence, int64, error) {
+func conditions(ctx context.Context, tx DetectTx, spec detect.Spec, cursor int64) ([]incident.Occurrence, int64, error) {
 	switch spec.Name {
 	case detect.SilentSystems:
 		list, err := tx.SilentSystems(ctx, spec.Missed)

@@ -11,7 +11,8 @@ import (
 
 type noticeView struct {
 	ID         string                `json:"notification_id"`
-	ApprovalID int64                 `json:"approval_request_id"`
+	ApprovalID int64                 `json:"approval_request_id" doc:"0: it is about an incident"`
+	IncidentID int64                 `json:"incident_id" doc:"0: it is about a request for approval"`
 	Occasion   string                `json:"occasion" doc:"requested, nobody-eligible, outcome, or the name of a rung of the ladder"`
 	Kind       approval.NoticeKind   `json:"kind"`
 	Channel    string                `json:"channel"`
@@ -28,6 +29,7 @@ type noticeView struct {
 type listNoticesInput struct {
 	Status     string `query:"status" enum:"queued,sending,sent,skipped,dead,unknown" doc:"dead and unknown are the dead letters"`
 	ApprovalID int64  `query:"approval_request_id" minimum:"0"`
+	IncidentID int64  `query:"incident_id" minimum:"0"`
 	Before     string `query:"before" maxLength:"40" doc:"next_before of the page before"`
 	Limit      int    `query:"limit" minimum:"1" maximum:"500" default:"100"`
 }
@@ -45,14 +47,14 @@ func (s *Server) listNotices(ctx context.Context, in *listNoticesInput) (*body[n
 			return nil, fault.New(fault.Invalid, "invalid-query", "before %q is no time such as next_before gives", in.Before)
 		}
 	}
-	list, err := s.Reader.Notices(ctx, store.NoticeFilter{Status: in.Status, ApprovalID: in.ApprovalID}, before, in.Limit)
+	list, err := s.Reader.Notices(ctx, store.NoticeFilter{Status: in.Status, ApprovalID: in.ApprovalID, IncidentID: in.IncidentID}, before, in.Limit)
 	if err != nil {
 		return nil, err
 	}
 	out := noticePage{Items: []noticeView{}}
 	for _, n := range list {
 		v := noticeView{
-			ID: n.ID, ApprovalID: n.ApprovalID, Occasion: n.Occasion, Kind: n.Kind, Channel: n.Channel, Recipients: []personView{},
+			ID: n.ID, ApprovalID: n.ApprovalID, IncidentID: n.IncidentID, Occasion: n.Occasion, Kind: n.Kind, Channel: n.Channel, Recipients: []personView{},
 			Subject: n.Subject, Status: n.Status, Detail: n.Detail, Attempts: n.Attempts, Round: n.Round, CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt,
 		}
 		for _, r := range n.Recipients {

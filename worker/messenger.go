@@ -30,14 +30,19 @@ func (m Messenger) Send(ctx context.Context, n approval.Notice) (string, error) 
 	}
 	message := notify.Message{
 		ID: n.ID, Kind: string(n.Kind), Subject: n.Subject, Text: n.Body, At: n.CreatedAt,
-		Data: map[string]string{notify.DataApproval: strconv.FormatInt(n.ApprovalID, 10), "occasion": n.Occasion},
+		Data: map[string]string{"occasion": n.Occasion},
 	}
+	key, what, id := notify.DataApproval, "approval", n.ApprovalID
+	if n.IncidentID != 0 {
+		key, what, id = notify.DataIncident, "incident", n.IncidentID
+	}
+	message.Data[key] = strconv.FormatInt(id, 10)
 	if n.Round > 1 { // a person wants it sent again: receivers must not take it for a repeat
 		message.ID = uuid.NewSHA1(uuid.MustParse(n.ID), []byte(strconv.Itoa(n.Round))).String()
 		message.Data["round"] = strconv.Itoa(n.Round)
 	}
 	if m.BaseURL != "" {
-		message.URL = fmt.Sprintf("%s/open/approval/%d", strings.TrimSuffix(m.BaseURL, "/"), n.ApprovalID)
+		message.URL = fmt.Sprintf("%s/open/%s/%d", strings.TrimSuffix(m.BaseURL, "/"), what, id)
 	}
 	for _, r := range n.Recipients {
 		message.To = append(message.To, notify.Recipient{Name: r.Subject, Email: r.Email})

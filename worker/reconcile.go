@@ -50,6 +50,7 @@ type reconciler struct {
 	client  client.Client
 	store   *store.Writer
 	repairs *activities.Repairs
+	lives   *lifeKeeper
 
 	rowless map[string]time.Time // runs without a row, and when they were first seen
 }
@@ -121,7 +122,10 @@ func (r *reconciler) pass(ctx context.Context, peopleChanged bool) error {
 	if err != nil {
 		return err
 	}
-	return r.nudgeAll(ctx, append(nudges, closed...))
+	if err := r.nudgeAll(ctx, append(nudges, closed...)); err != nil {
+		return err
+	}
+	return r.lives.pass(ctx)
 }
 
 // execution is a running gated workflow.

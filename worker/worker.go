@@ -78,9 +78,13 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 	slog.InfoContext(ctx, "worker started", "task_queue", workflows.TaskQueue)
 	var background sync.WaitGroup
 	for _, loop := range []interface{ run(context.Context) }{
-		&reconciler{holder: uuid.NewString(), client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace}},
+		&reconciler{
+			holder: uuid.NewString(), client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace},
+			lives: &lifeKeeper{client: c, store: d.Store, lives: &activities.Lives{InTx: store.InTx[activities.LifeTx](d.Store)}, namespace: d.Namespace},
+		},
 		outbox{client: c, store: d.Store},
 		detectors{client: c, store: d.Store, specs: d.Detectors},
+		lives{client: c, store: d.Store},
 		&schedules{client: c, store: d.Store, settling: &activities.Settling{InTx: store.InTx[activities.SlotTx](d.Store), Namespace: d.Namespace}},
 	} {
 		background.Go(func() { loop.run(ctx) })
@@ -154,9 +158,13 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	events := &activities.Events{InTx: store.InTx[activities.EventTx](d.Store), Verifier: d.Verifier, Segments: d.Segments}
 	detection := &activities.Detection{InTx: store.InTx[activities.DetectTx](d.Store), Verifier: d.Verifier, Fails: fails, Specs: d.Detectors}
 	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	incidentActs := &activities.IncidentActs{InTx: store.InTx[activities.IncidentActTx](d.Store), Verifier: d.Verifier}
+	lives := &activities.Lives{InTx: store.InTx[activities.LifeTx](d.Store)}
 	slots := &activities.Slots{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	schedules := &activities.Schedules{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	for name, fn := range map[string]any{
+		workflows.ActivityAdvanceIncident:    lives.AdvanceIncident,
+		workflows.ActivityRecordIncidentAct:  incidentActs.RecordIncidentAct,
 		workflows.ActivityBeginSlot:          slots.BeginSlot,
 		workflows.ActivityEndSlot:            slots.EndSlot,
 		workflows.ActivityActOnSchedule:      schedules.ActOnSchedule,

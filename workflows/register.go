@@ -12,6 +12,7 @@ func Register(r worker.WorkflowRegistry) {
 		RecordSegment: recordSegmentWorkflow, Detect: detectWorkflow, ImportFIX: importFIXWorkflow,
 		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow, ImportTransactions: importTransactionsWorkflow,
 		ScheduledExport: scheduledExportWorkflow, ScheduleAct: scheduleActWorkflow, Deliver: deliverWorkflow, Redeliver: redeliverWorkflow, Verify: verifyWorkflow,
+		IncidentLife: incidentLifeWorkflow, IncidentAct: incidentActWorkflow,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}

@@ -13,6 +13,7 @@ import (
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
 	"finobs/internal/delivery"
+	"finobs/internal/deskfile"
 	"finobs/internal/detect"
 	"finobs/internal/keys"
 	"finobs/internal/keys/vault"
@@ -83,6 +84,16 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 		return err
 	}
 	opened = append(opened, d.Store.Close)
+	if c.DeskFile != "" {
+		rules, err := loadDeskFile(c.DeskFile)
+		if err != nil {
+			return err
+		}
+		d.Store.SetDesk(rules)
+		if d.Detectors, err = detect.Load(rules.Detectors); err != nil {
+			return fmt.Errorf("%s: detectors: %w", c.DeskFile, err)
+		}
+	}
 	t, err := connectTemporal(c.Temporal)
 	if err != nil {
 		return err
@@ -142,6 +153,19 @@ func loadSealing(ctx context.Context, c config.Worker, d *worker.Deps) error {
 		return fmt.Errorf("%s: %w", c.Destinations, err)
 	}
 	return nil
+}
+
+func loadDeskFile(path string) (*deskfile.Desk, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("FINOBS_DESK_FILE: %w", err)
+	}
+	defer file.Close()
+	rules, err := deskfile.Load(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return rules, nil
 }
 
 // loadDesk reads the files that say who may do what and how people are told.

@@ -15,6 +15,10 @@ const (
 	NoticeEscalation     NoticeKind = "approval.escalation"
 	NoticeNobodyEligible NoticeKind = "approval.nobody_eligible"
 	NoticeOutcome        NoticeKind = "approval.outcome"
+
+	NoticeIncident          NoticeKind = "incident.reminder"   // tells those who have it
+	NoticeIncidentEscalated NoticeKind = "incident.escalation" // tells others
+	NoticeIncidentOverdue   NoticeKind = "incident.overdue"    // is not resolved in time
 )
 
 // Occasions on which a request is told of, beside the rungs of its ladder.
@@ -37,17 +41,19 @@ const (
 	NoticeUnknown NoticeStatus = "unknown" // it may have arrived; only a person sends it again
 )
 
-// Notice tells people about a request: once per occasion, whatever restarts.
+// Notice tells people about a request or an incident: once per occasion, whatever
+// restarts.
 type Notice struct {
 	ID           string
-	ApprovalID   int64
-	Occasion     string // unique within the request: requested, outcome, or the name of a rung
+	ApprovalID   int64  // 0: about an incident
+	IncidentID   int64  // 0: about a request
+	Occasion     string // unique within the request or incident: requested, outcome, or the name of a rung
 	Kind         NoticeKind
 	Channel      string
 	Recipients   []Recipient
 	Subject      string
 	Body         string
-	WhilePending bool // not sent once the request is decided
+	WhilePending bool // not sent once the request is decided, or the incident acknowledged or over
 	Status       NoticeStatus
 	Detail       string // what the last attempt said
 	Attempts     int

@@ -50,6 +50,7 @@ type Worker struct {
 	Policies       string   `env:"FINOBS_POLICIES"`            // path of the policy file that a new database starts with; empty: the shipped one
 	Roster         string   `env:"FINOBS_ROSTER"`              // path of the roster that a new database starts with; empty: nobody
 	Channels       string   `env:"FINOBS_CHANNELS"`            // path of the channel file; empty: nobody is told anything
+	DeskFile       string   `env:"FINOBS_DESK_FILE"`           // path of the desk file; empty: the shipped one
 	PublicURL      string   `env:"FINOBS_PUBLIC_URL"`          // where people reach the API, for links in notifications
 }
 

@@ -22,6 +22,9 @@ const (
 // DataApproval is the key in Message.Data of the approval's ID.
 const DataApproval = "approval_id"
 
+// DataIncident is the key in Message.Data of the incident's ID.
+const DataIncident = "incident_id"
+
 // Message is one notification.
 type Message struct {
 	ID      string            // UUID: the idempotency key, and part of the Message-ID

@@ -17,6 +17,7 @@ import (
 type noticeRow struct {
 	NotificationID string    `db:"notification_id"`
 	ApprovalID     int64     `db:"approval_id"`
+	IncidentID     int64     `db:"incident_id"`
 	Occasion       string    `db:"occasion"`
 	Kind           string    `db:"kind"`
 	Channel        string    `db:"channel"`
@@ -32,12 +33,12 @@ type noticeRow struct {
 	UpdatedAt      time.Time `db:"updated_at"`
 }
 
-const noticeColumns = `notification_id, approval_id, occasion, kind, channel, recipients, subject, body, while_pending, status, detail,
+const noticeColumns = `notification_id, coalesce(approval_id, 0) AS approval_id, coalesce(incident_id, 0) AS incident_id, occasion, kind, channel, recipients, subject, body, while_pending, status, detail,
 	attempts, round, created_at, updated_at`
 
 func (r noticeRow) domain() (approval.Notice, error) {
 	n := approval.Notice{
-		ID: r.NotificationID, ApprovalID: r.ApprovalID, Occasion: r.Occasion, Kind: approval.NoticeKind(r.Kind), Channel: r.Channel,
+		ID: r.NotificationID, ApprovalID: r.ApprovalID, IncidentID: r.IncidentID, Occasion: r.Occasion, Kind: approval.NoticeKind(r.Kind), Channel: r.Channel,
 		Subject: r.Subject, Body: r.Body, WhilePending: r.WhilePending, Status: approval.NoticeStatus(r.Status), Detail: r.Detail,
 		Attempts: r.Attempts, Round: r.Round, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}
@@ -47,8 +48,8 @@ func (r noticeRow) domain() (approval.Notice, error) {
 	return n, nil
 }
 
-// InsertNotice queues a notice; the occasion of a request has one, and a second
-// changes nothing. Over a channel that no worker has, nobody is told anything.
+// InsertNotice queues a notice; the occasion of a request or an incident has one,
+// and a second changes nothing. Over a channel that no worker has, nobody is told anything.
 func (t *Tx) InsertNotice(ctx context.Context, n approval.Notice) error {
 	recipients, err := json.Marshal(append([]approval.Recipient{}, n.Recipients...))
 	if err != nil {
@@ -56,12 +57,12 @@ func (t *Tx) InsertNotice(ctx context.Context, n approval.Notice) error {
 	}
 	_, err = t.exec(ctx, `
 		INSERT INTO finobs.notification (notification_id, approval_id, occasion, kind, channel, recipients, subject, body,
-			while_pending, trace_id, created_at, updated_at)
-		SELECT $1, $2, $3, $4, name, $6, $7, $8, $9, $10, $11, $11 FROM finobs.channel WHERE name = $5
-		ON CONFLICT (approval_id, occasion) DO NOTHING`,
-		n.ID, n.ApprovalID, n.Occasion, n.Kind, n.Channel, string(recipients), n.Subject, n.Body, n.WhilePending, n.TraceID, t.now)
+			while_pending, trace_id, created_at, updated_at, incident_id)
+		SELECT $1, nullif($2::bigint, 0), $3, $4, name, $6, $7, $8, $9, $10, $11, $11, nullif($12::bigint, 0) FROM finobs.channel WHERE name = $5
+		ON CONFLICT DO NOTHING`,
+		n.ID, n.ApprovalID, n.Occasion, n.Kind, n.Channel, string(recipients), n.Subject, n.Body, n.WhilePending, n.TraceID, t.now, n.IncidentID)
 	if err != nil {
-		return fmt.Errorf("queueing notification %s of approval %d: %w", n.Occasion, n.ApprovalID, err)
+		return fmt.Errorf("queueing notification %s of approval %d or incident %d: %w", n.Occasion, n.ApprovalID, n.IncidentID, err)
 	}
 	return nil
 }
@@ -129,6 +130,7 @@ func (w *Writer) QueuedNotices(ctx context.Context, gone time.Duration, limit in
 type NoticeFilter struct {
 	Status     string
 	ApprovalID int64
+	IncidentID int64
 }
 
 // Notices lists notices, newest first. before is the created_at of the last one
@@ -140,8 +142,8 @@ func (r *Reader) Notices(ctx context.Context, f NoticeFilter, before time.Time, 
 		cursor = &before
 	}
 	err := r.db.SelectContext(ctx, &rows, `SELECT `+noticeColumns+` FROM api.notification
-		WHERE ($1 = '' OR status = $1) AND ($2 = 0 OR approval_id = $2) AND ($3::timestamptz IS NULL OR created_at < $3)
-		ORDER BY created_at DESC, notification_id LIMIT $4`, f.Status, f.ApprovalID, cursor, limit)
+		WHERE ($1 = '' OR status = $1) AND ($2 = 0 OR approval_id = $2) AND ($5 = 0 OR incident_id = $5) AND ($3::timestamptz IS NULL OR created_at < $3)
+		ORDER BY created_at DESC, notification_id LIMIT $4`, f.Status, f.ApprovalID, cursor, limit, f.IncidentID)
 	if err != nil {
 		return nil, fmt.Errorf("listing notifications: %w", classify(err))
 	}
@@ -159,4 +161,15 @@ func (r *Reader) Notice(ctx context.Context, id string) (approval.Notice, error)
 		return approval.Notice{}, fmt.Errorf("reading notification %s: %w", id, classify(err))
 	}
 	return row.domain()
+}
+
+// CancelNotices skips the notices about an incident that nobody has begun to send,
+// and returns how many they were.
+func (t *Tx) CancelNotices(ctx context.Context, incidentID int64, why string) (int64, error) {
+	res, err := t.exec(ctx, `UPDATE finobs.notification SET status = 'skipped', detail = $2, updated_at = $3
+		WHERE incident_id = $1 AND status = 'queued' AND while_pending`, incidentID, why, t.now)
+	if err != nil {
+		return 0, fmt.Errorf("cancelling the notifications about incident %d: %w", incidentID, err)
+	}
+	return res.RowsAffected()
 }
