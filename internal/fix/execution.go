@@ -83,8 +83,10 @@ func execution(m *Message) (*Execution, []Problem) {
 		Commission: v.decimal(12), LastMkt: v.text(30), ExecBroker: v.text(76), Text: v.text(tagText),
 	}
 	e.Action = e.action()
-	if e.Trade() && e.ExecID == "" {
-		v.problems = append(v.problems, Problem{Tag: 17, Problem: "a fill without ExecID cannot be told from its repeats", Expected: "ExecID"})
+	if e.Trade() {
+		v.needs(17, "a fill without ExecID cannot be told from its repeats")
+		v.needs(32, "a fill does not say how much was filled")
+		v.needs(31, "a fill does not say at which price")
 	}
 	return e, v.problems
 }
@@ -151,6 +153,13 @@ func (v *values) text(tag int) string { return clean(v.m.value(tag)) }
 
 func (v *values) bad(tag int, value, expected string) {
 	v.problems = append(v.problems, Problem{Tag: tag, Problem: "the value cannot be read", Value: shown(value), Expected: expected})
+}
+
+// needs notes that a value is missing.
+func (v *values) needs(tag int, problem string) {
+	if v.m.value(tag) == "" {
+		v.problems = append(v.problems, Problem{Tag: tag, Problem: problem, Expected: "a value"})
+	}
 }
 
 // decimal reads a FIX float: an optional minus, digits and at most one point,

@@ -2,6 +2,7 @@ package fix
 
 import (
 	"bytes"
+	"slices"
 )
 
 // MaxMessage is how many bytes a message may have. Over it the message is an
@@ -26,7 +27,8 @@ type frame struct {
 // framer finds out where messages end.
 type framer struct {
 	splitter
-	joined []byte
+	joined []byte // without line breaks
+	breaks []int  // where they were in joined
 }
 
 // frame finds the end of the message at the beginning of b, which holds at least
@@ -144,13 +146,22 @@ func (f *framer) join(b []byte, newline int) bool {
 	if next, found := findBegin(b[newline+1:], len(b)-newline-1, '\n'); found {
 		b = b[:newline+1+next.at]
 	}
-	f.joined = f.joined[:0]
-	for _, part := range bytes.SplitAfter(b, []byte{'\n'}) {
+	f.joined, f.breaks = f.joined[:0], f.breaks[:0]
+	for part := range bytes.SplitAfterSeq(b, []byte{'\n'}) {
 		f.joined = append(f.joined, bytes.TrimRight(part, "\r\n")...)
+		f.breaks = append(f.breaks, len(f.joined))
 	}
 	f.text = f.joined
 	f.split()
-	return f.complete
+	return f.complete && !f.patched()
+}
+
+// patched reports whether CheckSum may have been made of a message that is cut off
+// and of what begins the next line: a line breaks within it, and it is wrong.
+func (f *framer) patched() bool {
+	last := f.spans[len(f.spans)-1]
+	within := slices.ContainsFunc(f.breaks, func(at int) bool { return last.start < at && at < last.to })
+	return within && f.sum() != parseNumber(f.checkSumText())
 }
 
 // consumed is how many bytes of b the joined message takes: line breaks that

@@ -180,7 +180,7 @@ func (r *reader) newLine() error {
 func (r *reader) endLine() error {
 	head := r.head
 	r.head, r.prefix = r.head[:0], r.prefix[:0]
-	text := bytes.Trim(head, " \t\r\x00")
+	text := bytes.Trim(bytes.TrimPrefix(head, []byte("\ufeff")), " \t\r\x00")
 	if r.touched || len(text) == 0 || text[0] == '#' {
 		return nil
 	}
@@ -242,17 +242,16 @@ func (r *reader) newlineAhead() bool {
 }
 
 // skipOver looks for the end of a message over the limit: the line's, a CheckSum,
-// or a message that begins as a field.
+// or a message that begins as a field or after SOH, which no text holds.
 func (r *reader) skipOver(b []byte, limit int) error {
-	delim := r.skip
-	end := limit
+	end, delim := limit, string(r.skip)
 	if newline := bytes.IndexByte(b[:limit], '\n'); newline >= 0 {
 		end, r.skip = newline, nil
 	}
-	for _, tag := range []string{"10=", "8=FIX"} {
-		mark := append(bytes.Clone(delim), tag...)
-		if i := bytes.Index(b[:min(len(b), end+len(mark)-1)], mark); i >= 0 {
-			end, r.skip = i+len(mark)-len(tag), nil
+	for _, mark := range []struct{ delim, tag string }{{delim, "10="}, {delim, "8=FIX"}, {"\x01", "8=FIX"}} {
+		text := []byte(mark.delim + mark.tag)
+		if i := bytes.Index(b[:min(len(b), end+len(text)-1)], text); i >= 0 {
+			end, r.skip = i+len(mark.delim), nil
 		}
 	}
 	r.pos += end
