@@ -175,7 +175,7 @@ func (f *fixLoad) trades(ctx context.Context, l loading) error {
 	if err != nil {
 		return err
 	}
-	var corrected []string
+	corrected := []string{} // nil would be NULL
 	for id, e := range f.revised {
 		if e.Execution.Action == fix.ActionCorrect {
 			corrected = append(corrected, id)

@@ -21,7 +21,9 @@ import (
 
 func importCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "import", Short: "Send files to the API"}
-	cmd.AddCommand(importFailsCommand(), importTransactionsCommand())
+	cmd.AddCommand(importFailsCommand(), importTransactionsCommand(), importFIXCommand(),
+		importEventsCommand("alerts", "Send the body of a monitoring webhook", ""),
+		importEventsCommand("heartbeats", "Send heartbeats", "heartbeat"))
 	return cmd
 }
 
@@ -29,7 +31,7 @@ func importFailsCommand() *cobra.Command {
 	var strict bool
 	var origin string
 	cmd := &cobra.Command{
-		Use:   "fails FILE",
+		Use:   "fails FILE|-",
 		Short: "Import an SEC fails-to-deliver file",
 		Args:  cobra.ExactArgs(1),
 	}

@@ -32,6 +32,8 @@ type Log struct {
 type Watch struct {
 	log  Log
 	at   time.Time       // the latest time that the log named
+	told bool            // whether it named any
+	same map[string]int  // by words: lines since that time
 	pair string          // the session that it spoke of last
 	left map[string]bool // sessions that have logged out
 	gaps []gap           // whether they are filled is known at the end
@@ -43,7 +45,7 @@ type gap struct {
 }
 
 // NewWatch returns one that has seen nothing.
-func NewWatch(l Log) *Watch { return &Watch{log: l, at: l.ReceivedAt, left: map[string]bool{}} }
+func NewWatch(l Log) *Watch { return &Watch{log: l, at: l.ReceivedAt, left: map[string]bool{}, same: map[string]int{}} }
 
 // kinds of events by those of the log.
 var kinds = map[fix.EventKind]event.Kind{
@@ -56,7 +58,7 @@ var kinds = map[fix.EventKind]event.Kind{
 // from Gaps, at the end.
 func (w *Watch) Event(e *fix.Event) (event.Event, bool) {
 	if !e.At.IsZero() {
-		w.at = e.At
+		w.at, w.told, w.same = e.At, true, map[string]int{}
 	}
 	if e.Sender != "" && e.Target != "" {
 		w.pair = pair(e.Sender, e.Target)
@@ -172,7 +174,9 @@ func (w *Watch) key(out event.Event, e *fix.Event) string {
 		parts = append(parts, strconv.FormatInt(e.Gap.From, 10), strconv.FormatInt(e.Gap.To, 10))
 	case e.Message == "": // a line of the log, which has nothing but its time and its words
 		parts = append(parts, w.at.UTC().Format(time.RFC3339Nano), e.Text)
-		if e.At.IsZero() {
+		w.same[e.Text]++
+		parts = append(parts, strconv.Itoa(w.same[e.Text]))
+		if !w.told {
 			parts = append(parts, w.log.ContentSHA256, strconv.Itoa(e.Line))
 		}
 	}

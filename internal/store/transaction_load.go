@@ -185,8 +185,8 @@ func (t *Tx) DropSuperseded(ctx context.Context, source string, corrected []stri
 }
 
 // BustTransactions cancels the transactions of a source that a bust on record takes
-// back, and keeps what they were as an earlier version. It returns how many they
-// were.
+// back, and keeps what they were as an earlier version, unless it is this import
+// that brought them. It returns how many they were.
 func (t *Tx) BustTransactions(ctx context.Context, importID int64, source, traceID string) (int64, error) {
 	n, err := t.changed(ctx, `
 		WITH busted AS (
@@ -196,9 +196,10 @@ func (t *Tx) BustTransactions(ctx context.Context, importID int64, source, trace
 		), kept AS (
 			INSERT INTO finobs.transaction_version (transaction_id, version, `+values+`, origin, import_id, updated_at, trace_id)
 			SELECT transaction_id, version, `+values+`, origin, import_id, updated_at, trace_id
-			FROM finobs.transaction WHERE transaction_id IN (SELECT transaction_id FROM busted)
+			FROM finobs.transaction WHERE transaction_id IN (SELECT transaction_id FROM busted) AND import_id <> $2
 		)
-		UPDATE finobs.transaction x SET status = 'cancelled', import_id = $2, version = x.version + 1, updated_at = $3, trace_id = $4
+		UPDATE finobs.transaction x SET status = 'cancelled', import_id = $2,
+			version = x.version + CASE WHEN x.import_id <> $2 THEN 1 ELSE 0 END, updated_at = $3, trace_id = $4
 		FROM busted WHERE x.transaction_id = busted.transaction_id`, source, importID, t.now, traceID)
 	if err != nil {
 		return 0, fmt.Errorf("cancelling busted transactions: %w", err)
