@@ -236,7 +236,7 @@ func TestAMessageWhoseEndIsMissingDoesNotTakeTheNext(t *testing.T) {
 func TestDirections(t *testing.T) {
 	for prefix, want := range map[string]fix.Direction{
 		"":                             fix.Unknown,
-		"2018/02/23 19:14:25.174":      fix.Unknown,
+		"2018/02/23 19:14:25.174 ":     fix.Unknown,
 		"04/10/2006  15:20:27:   <== ": fix.In, "x <- ": fix.In, "x << ": fix.In, "20060410-07:02:29 -> \x00": fix.Out, "==> ": fix.Out, ">> ": fix.Out,
 		"<20200713-17:51:24, FIX.4.4:FIXTESTA->MONTRANTS, outgoing> (":            fix.Out,
 		"<20200713-17:51:24, FIX.4.4:FIXTESTA->MONTRANTS, incoming> (":            fix.In,
