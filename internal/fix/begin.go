@@ -53,6 +53,25 @@ func findBegin(b []byte, limit int, prev byte) (begin, bool) {
 	return begin{}, false
 }
 
+// findNext looks for the message after one that is not at its end: BodyLength or
+// MsgType follow, so that a value that ends with 8=FIX.4.4 is none.
+func findNext(b []byte, prev byte) (begin, bool) {
+	for from := 0; from < len(b); {
+		next, found := findBegin(b[from:], len(b)-from, prev)
+		if !found {
+			return begin{}, false
+		}
+		next.at += from
+		rest := bytes.TrimLeft(b[next.at+next.head:], "\r\n")
+		if bytes.HasPrefix(rest, []byte("9=")) || bytes.HasPrefix(rest, []byte("35=")) {
+			return next, true
+		}
+		from = next.at + len(beginTag)
+		prev = b[from-1]
+	}
+	return begin{}, false
+}
+
 // beginning reads 8=..., and detects the delimiter by what follows.
 func beginning(b []byte) (head int, delim []byte) {
 	b = b[:min(len(b), maxBegin)]

@@ -41,6 +41,9 @@ func (r *reader) garbled(kind frameKind, script bool) *Problem {
 			token := string(f.text[s.start:s.to])
 			return &Problem{Problem: "something is no field", Value: shown(token), Expected: "a tag of digits, '=' and a value"}
 		}
+		if s.tag == tagBodyLength && i > 1 && f.spans[1].tag != tagBodyLength {
+			return &Problem{Tag: s.tag, Problem: "BodyLength is not where it belongs", Value: shown(string(f.text[s.from:s.to])), Expected: "BodyLength right after BeginString"}
+		}
 		if slices.Contains(single, s.tag) && slices.ContainsFunc(f.spans[:i], func(o span) bool { return o.tag == s.tag }) {
 			return &Problem{
 				Tag: s.tag, Problem: "the field comes twice: two messages ran together, or a value holds what looks like fields",

@@ -210,7 +210,7 @@ func again(t interface{ Fatalf(string, ...any) }, m *fix.Message) {
 		values.WriteString(f.Value + "\n")
 	}
 	for _, delim := range []string{"\x01", "<SOH>", `\u0001`, "&#x01;"} {
-		if strings.Contains(values.String(), delim) || strings.Contains(values.String(), "<") || strings.Contains(values.String(), `\`) || strings.Contains(values.String(), "&") {
+		if strings.ContainsAny(values.String(), soh+delim[:1]) { // encode writes SOH at first
 			continue
 		}
 		list, report, err := readAll(strings.NewReader(encode(m.BeginString, delim, body)))
