@@ -36,6 +36,12 @@ func (r *reader) garbled(kind frameKind, script bool) *Problem {
 	case kind == cut && (f.rest || !r.newlineAhead()):
 		return &Problem{Problem: "the message is cut off", Expected: "a delimiter and a line end after the last field"}
 	}
+	if f.badData != 0 && f.complete && !script && f.sum() != parseNumber(f.checkSumText()) {
+		return &Problem{
+			Tag: f.badData, Problem: "neither the length of the data after it nor CheckSum agrees: what looks like the end may be data",
+			Expected: "the number of bytes of the field that follows",
+		}
+	}
 	for i, s := range f.spans {
 		if s.tag < 0 {
 			token := string(f.text[s.start:s.to])

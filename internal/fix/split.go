@@ -32,10 +32,23 @@ type splitter struct {
 	complete bool   // it ends with CheckSum
 	rest     bool   // it does not end with a delimiter
 	badData  int    // tag of a length field that does not agree with its data
+	tookData bool   // a data field was read by its length
+	noData   bool   // none is to be
 }
 
-// split goes through the fields up to CheckSum or to the end of the text.
+// split goes through the fields up to CheckSum or to the end of the text. Where the
+// length of a data field leaves no CheckSum, it is not gone by.
 func (s *splitter) split() {
+	s.noData = false
+	s.scan()
+	if !s.complete && s.tookData {
+		s.noData = true
+		s.scan()
+	}
+}
+
+func (s *splitter) scan() {
+	s.tookData = false
 	s.spans, s.end, s.complete, s.rest, s.badData = s.spans[:0], 0, false, false, 0
 	for pos := 0; pos < len(s.text); {
 		if s.atCheckSum(pos) {
@@ -146,10 +159,11 @@ func (s *splitter) data(pos int) int {
 	}
 	from := pos + eq + 1
 	end, ok := dataEnd(s.text[from:], s.delim, int(min(length, MaxMessage)))
-	if !ok {
+	if !ok || s.noData || s.checksum > 0 && from+end >= s.checksum {
 		s.badData = last.tag
 		return 0
 	}
+	s.tookData = true
 	s.spans = append(s.spans, span{tag, pos, from, from + end})
 	return from + end + len(s.delim)
 }
