@@ -139,6 +139,7 @@ func TestRejects(t *testing.T) {
 			if r.RefSeqNum != 5 || r.RefMsgType != "D" || r.RefTagID != "55" || e.Throttled() {
 				t.Errorf("%s: got %+v", name, r)
 			}
+		default:
 		}
 	}
 }
@@ -199,7 +200,7 @@ func TestTextsAreBoundedAndValidAndNeverInterpreted(t *testing.T) {
 		}
 	}
 	root := os.Getenv("FINOBS_SAMPLE_DATA")
-	lines := []string{"'; DROP TABLE x; --", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "${jndi:ldap://x}", "%s%n", "8=FIX.4.4", "‮", "\u2028", "undefined"}
+	lines := []string{"'; DROP TABLE x; --", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "${jndi:ldap://x}", "%s%n", "8=FIX.4.4", "\u202e", "\u2028", "undefined"}
 	if naughty, err := os.ReadFile(root + "/naughty_strings/blns.part1.txt"); root != "" && err == nil {
 		lines = append(lines, strings.Split(string(naughty), "\n")...)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,8 +26,10 @@ func sent(lines ...string) string {
 		if body == "" {
 			body = "0"
 		}
-		n := 0
-		fmt.Sscan(number, &n)
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			panic(err)
+		}
 		b.WriteString(between(from, to, n, "35="+body) + "\n")
 	}
 	return b.String()

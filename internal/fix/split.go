@@ -14,7 +14,7 @@ type span struct {
 
 // dataFields are the fields of type data, by the tag of their length, which
 // stands before them: a value of that many bytes, which may hold the delimiter.
-var dataFields = map[int]int{
+var dataFields = [...]int{
 	90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 356: 357, 358: 359, 360: 361, 362: 363, 364: 365, 445: 446,
 	618: 619, 621: 622, 1184: 1185, 1277: 1278, 1280: 1281, 1397: 1398, 1401: 1402, 1403: 1404, 1525: 1527, 1578: 1579, 1621: 1622,
 	1664: 1665, 1678: 1697, 1733: 1734,
@@ -148,10 +148,10 @@ func (s *splitter) data(pos int) int {
 		return 0
 	}
 	last := s.spans[len(s.spans)-1]
-	tag := dataFields[last.tag]
-	if tag == 0 {
+	if last.tag < 0 || last.tag >= len(dataFields) || dataFields[last.tag] == 0 {
 		return 0
 	}
+	tag := dataFields[last.tag]
 	length := parseNumber(string(s.text[last.from:min(last.to, last.from+10)]))
 	eq := bytes.IndexByte(s.text[pos:min(len(s.text), pos+6)], '=')
 	if length < 0 || eq < 0 || parseTag(s.text[pos:pos+eq]) != tag {
