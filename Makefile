@@ -36,6 +36,7 @@ test: setup ## set up and run all tests
 fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzReadFails -fuzztime 1m ./internal/intake
 	go test -run '^$$' -fuzz FuzzReadTransactions -fuzztime 1m ./internal/intake
+	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m -fuzzminimizetime 1x ./internal/fix
 	go test -run '^$$' -fuzz FuzzVerify -fuzztime 1m -fuzzminimizetime 1x ./internal/seal
 
 .PHONY: scale

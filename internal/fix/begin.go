@@ -2,7 +2,6 @@ package fix
 
 import (
 	"bytes"
-	"regexp"
 )
 
 const (
@@ -11,9 +10,6 @@ const (
 )
 
 var beginTag = []byte("8=FIX")
-
-// beginPattern is BeginString with its tag.
-var beginPattern = regexp.MustCompile(`^8=(FIXT?\.[0-9]\.[0-9](?:SP[0-9])?)`)
 
 // delimiters are what loggers write for SOH in more than one character, and what
 // they write in its place most often.
@@ -53,25 +49,64 @@ func findBegin(b []byte, limit int, prev byte) (begin, bool) {
 	return begin{}, false
 }
 
+// findNext looks for the message after one that is not at its end: BodyLength or
+// MsgType follow, so that a value that ends with 8=FIX.4.4 is none.
+func findNext(b []byte, prev byte) (begin, bool) {
+	for from := 0; from < len(b); {
+		next, found := findBegin(b[from:], len(b)-from, prev)
+		if !found {
+			return begin{}, false
+		}
+		next.at += from
+		rest := bytes.TrimLeft(b[next.at+next.head:], "\r\n")
+		if bytes.HasPrefix(rest, []byte("9=")) || bytes.HasPrefix(rest, []byte("35=")) {
+			return next, true
+		}
+		from = next.at + len(beginTag)
+		prev = b[from-1]
+	}
+	return begin{}, false
+}
+
 // beginning reads 8=..., and detects the delimiter by what follows.
 func beginning(b []byte) (head int, delim []byte) {
 	b = b[:min(len(b), maxBegin)]
-	match := beginPattern.Find(b)
-	if match == nil {
+	match := beginString(b)
+	if match == 0 {
 		return 0, nil
 	}
-	rest := b[len(match):]
+	rest := b[match:]
 	for _, d := range delimiters {
 		if bytes.HasPrefix(rest, d) && (d[0] == soh || startsField(rest[len(d):])) {
-			return len(match) + len(d), d
+			return match + len(d), d
 		}
 	}
 	// Any other single character is one where the next field is the one it has to be.
 	if len(rest) > 3 && !isDigit(rest[0]) && !isLetter(rest[0]) && rest[0] < 0x80 && !bytes.ContainsAny(rest[:1], ".=\r\n\"'()<>") &&
 		(bytes.HasPrefix(rest[1:], []byte("9=")) || bytes.HasPrefix(rest[1:], []byte("35="))) {
-		return len(match) + 1, bytes.Clone(rest[:1])
+		return match + 1, bytes.Clone(rest[:1])
 	}
 	return 0, nil
+}
+
+// beginString is the length of 8=FIX.4.2 at the beginning of b, of FIXT.1.1 or of a
+// version with a service pack; 0 when there is none.
+func beginString(b []byte) int {
+	n := len(beginTag)
+	if !bytes.HasPrefix(b, beginTag) {
+		return 0
+	}
+	if n < len(b) && b[n] == 'T' {
+		n++
+	}
+	if v := b[n:]; len(v) < 4 || v[0] != '.' || !isDigit(v[1]) || v[2] != '.' || !isDigit(v[3]) {
+		return 0
+	}
+	n += 4
+	if pack := b[n:]; len(pack) > 2 && pack[0] == 'S' && pack[1] == 'P' && isDigit(pack[2]) {
+		n += 3
+	}
+	return n
 }
 
 // startsField reports whether b begins with a tag, or with a line break that a

@@ -8,8 +8,7 @@ import (
 )
 
 // headerTags are the fields of the standard header, which come before the others.
-var headerTags = func() map[int]bool {
-	tags := map[int]bool{}
+var headerTags = func() (tags [1157]bool) {
 	for _, tag := range []int{
 		8, 9, 35, 1128, 1156, 1129, 49, 56, 115, 128, 90, 91, 34, 50, 142, 57, 143, 116, 144, 129, 145, 43, 97, 52, 122, 212, 213, 347, 369, 370,
 		627, 628, 629, 630,
@@ -19,9 +18,15 @@ var headerTags = func() map[int]bool {
 	return tags
 }()
 
-// single are the fields that a message has once. Where one comes twice, two
+// once reports whether a message has a field once. Where one comes twice, two
 // messages ran together or a value holds what looks like fields.
-var single = []int{tagBeginString, tagBodyLength, tagMsgType, tagMsgSeqNum, tagSender, tagTarget, tagSendingTime, tagCheckSum}
+func once(tag int) bool {
+	switch tag {
+	case tagBeginString, tagBodyLength, tagMsgType, tagMsgSeqNum, tagSender, tagTarget, tagSendingTime, tagCheckSum:
+		return true
+	}
+	return false
+}
 
 // garbled says why a message must be ignored, as the session layer ignores one: it
 // has no CheckSum, does not begin with BeginString, BodyLength and MsgType, or
@@ -36,12 +41,21 @@ func (r *reader) garbled(kind frameKind, script bool) *Problem {
 	case kind == cut && (f.rest || !r.newlineAhead()):
 		return &Problem{Problem: "the message is cut off", Expected: "a delimiter and a line end after the last field"}
 	}
+	if f.badData != 0 && f.complete && !script && f.sum() != parseNumber(f.checkSumText()) {
+		return &Problem{
+			Tag: f.badData, Problem: "neither the length of the data after it nor CheckSum agrees: what looks like the end may be data",
+			Expected: "the number of bytes of the field that follows",
+		}
+	}
 	for i, s := range f.spans {
 		if s.tag < 0 {
 			token := string(f.text[s.start:s.to])
 			return &Problem{Problem: "something is no field", Value: shown(token), Expected: "a tag of digits, '=' and a value"}
 		}
-		if slices.Contains(single, s.tag) && slices.ContainsFunc(f.spans[:i], func(o span) bool { return o.tag == s.tag }) {
+		if s.tag == tagBodyLength && i > 1 && f.spans[1].tag != tagBodyLength {
+			return &Problem{Tag: s.tag, Problem: "BodyLength is not where it belongs", Value: shown(string(f.text[s.from:s.to])), Expected: "BodyLength right after BeginString"}
+		}
+		if once(s.tag) && slices.ContainsFunc(f.spans[:i], func(o span) bool { return o.tag == s.tag }) {
 			return &Problem{
 				Tag: s.tag, Problem: "the field comes twice: two messages ran together, or a value holds what looks like fields",
 				Value: shown(string(f.text[s.from:s.to])), Expected: "the field once",
@@ -91,7 +105,7 @@ func (r *reader) check(m *Message) {
 	}
 	body := false
 	for _, field := range m.Fields {
-		header := headerTags[field.Tag]
+		header := field.Tag < len(headerTags) && headerTags[field.Tag]
 		if header && body {
 			warn(field.Tag, field.Value, "header fields before the others", "the field is out of order")
 		}

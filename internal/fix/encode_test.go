@@ -2,6 +2,7 @@ package fix_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -45,8 +46,10 @@ func between(sender, target string, seq int, body string) string {
 			at = value
 			continue
 		}
-		n := 0
-		fmt.Sscan(tag, &n)
+		n, err := strconv.Atoi(tag)
+		if err != nil {
+			panic(err)
+		}
 		fields = append(fields, fix.Field{Tag: n, Value: value})
 	}
 	fields = append(fields[:4:4], append([]fix.Field{{Tag: 52, Value: at}}, fields[4:]...)...)

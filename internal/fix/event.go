@@ -37,7 +37,10 @@ type Event struct {
 	SeqNum    int64 // of the message; -1 when there is none
 	Direction Direction
 	// Repeat says that the message has PossDup: the happening may be on record already.
-	Repeat    bool
+	Repeat bool
+	// MayRepeat says that the message has PossResend: the sender does not know whether
+	// the same was received before, under another number.
+	MayRepeat bool
 	Execution *Execution // of executions and order rejects
 	Reject    *Reject    // of all rejects, and of trades that are not known
 	Gap       *Gap       // of sequence gaps
@@ -76,7 +79,7 @@ func (e *Event) Throttled() bool {
 func Classify(m *Message) (Event, bool) {
 	e := Event{
 		Line: m.Line, Message: clean(m.MsgType), At: m.SendingTime, Sender: clean(m.Sender), Target: clean(m.Target), SeqNum: m.SeqNum,
-		Direction: m.Direction, Repeat: m.PossDup,
+		Direction: m.Direction, Repeat: m.PossDup, MayRepeat: m.PossResend,
 	}
 	v := values{m: m}
 	e.Text = v.text(tagText)

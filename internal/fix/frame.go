@@ -45,7 +45,7 @@ func (f *framer) frame(b []byte, start begin, script bool) frame {
 	if newline >= 0 {
 		line = b[:newline]
 	}
-	next, more := findBegin(line[start.head:], len(line)-start.head, soh)
+	next, more := findNext(line[start.head:], soh)
 	if more {
 		next.at += start.head
 		more = bytes.Equal(next.delim, start.delim)
@@ -103,7 +103,7 @@ func (f *framer) swallows(b []byte) bool {
 	if newline < 0 || f.sum() == parseNumber(f.checkSumText()) {
 		return false
 	}
-	_, found := findBegin(b[newline+1:], len(b)-newline-1, '\n')
+	_, found := findNext(b[newline+1:], '\n')
 	return found
 }
 
@@ -143,7 +143,7 @@ func (f *framer) bodyLengthUntil(end int) int64 {
 // join reads a message that is split over lines: line breaks are left out. It
 // ends before the next beginning at the latest.
 func (f *framer) join(b []byte, newline int) bool {
-	if next, found := findBegin(b[newline+1:], len(b)-newline-1, '\n'); found {
+	if next, found := findNext(b[newline+1:], '\n'); found {
 		b = b[:newline+1+next.at]
 	}
 	f.joined, f.breaks = f.joined[:0], f.breaks[:0]

@@ -2,6 +2,7 @@ package fix
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -46,15 +47,27 @@ func ClassifyLine(line int, text string) (Event, bool) {
 	return e, true
 }
 
+// eventStems are what every line has that one of lineKinds fits, in small letters.
+var eventStems = []string{"connect", "log", "session", "socket", "channel"}
+
+// mayTell keeps the patterns, which are slow, away from most lines.
+func mayTell(text string) bool {
+	small := strings.ToLower(text)
+	return slices.ContainsFunc(eventStems, func(stem string) bool { return strings.Contains(small, stem) })
+}
+
 func classifyLine(text string) (EventKind, bool) {
 	if strings.HasPrefix(text, "#") { // a comment of a script
 		return "", false
 	}
-	if m := scriptEvent.FindStringSubmatch(text); m != nil {
+	if m := scriptEvent.FindStringSubmatch(text[:min(len(text), 20)]); m != nil {
 		if m[1] == "CONNECT" {
 			return KindConnect, true
 		}
 		return KindDisconnect, true
+	}
+	if !mayTell(text) {
+		return "", false
 	}
 	for _, k := range lineKinds {
 		if k.pattern.MatchString(text) && (k.kind != KindConnect || !notConnected.MatchString(text)) {

@@ -1,19 +1,12 @@
 package fix
 
 import (
-	"regexp"
+	"iter"
 	"strings"
 )
 
 // maxPrefix is how many bytes before a message are looked at.
 const maxPrefix = 256
-
-// scriptPattern is what stands before a message in a QuickFIX acceptance script:
-// I for in, E for expected out, and the number of a session.
-var scriptPattern = regexp.MustCompile(`^([IE])(?:[0-9]{1,3},)?$`)
-
-// wordPattern finds words, also within names such as TracingIncomingMessage.
-var wordPattern = regexp.MustCompile(`[A-Z]?[a-z]+|[A-Z]+`)
 
 // directions are words of a prefix. The weak ones are also words of English.
 var directions = map[string]struct {
@@ -33,13 +26,28 @@ var arrows = []struct {
 	way  Direction
 }{{"<=", In}, {"<==", In}, {"<-", In}, {"<--", In}, {"<<", In}, {"<", In}, {"->", Out}, {"-->", Out}, {"=>", Out}, {"==>", Out}, {">>", Out}, {">", Out}}
 
+// scriptStep reads what stands before a message in a QuickFIX acceptance script: I
+// for in, E for expected out, and the number of a session.
+func scriptStep(prefix string) (way Direction, ok bool) {
+	if prefix == "" || len(prefix) > len("I999,") || prefix[0] != 'I' && prefix[0] != 'E' {
+		return Unknown, false
+	}
+	if session, found := strings.CutSuffix(prefix[1:], ","); prefix[1:] != "" && (!found || digitsAt(session) < 0 || session == "") {
+		return Unknown, false
+	}
+	if prefix[0] == 'I' {
+		return In, true
+	}
+	return Out, true
+}
+
 // direction reads the text that stands before a message on its line.
 func direction(prefix string) (way Direction, script bool) {
-	if m := scriptPattern.FindStringSubmatch(prefix); m != nil {
-		if m[1] == "I" {
-			return In, true
-		}
-		return Out, true
+	if prefix == "" {
+		return Unknown, false
+	}
+	if way, script = scriptStep(prefix); script {
+		return way, true
 	}
 	if way := byWords(prefix); way != Unknown {
 		return way, false
@@ -59,8 +67,8 @@ func direction(prefix string) (way Direction, script bool) {
 func byWords(prefix string) Direction {
 	strong, weak := Unknown, Unknown
 	both := false
-	for _, word := range wordPattern.FindAllString(prefix, -1) {
-		d, known := directions[strings.ToLower(word)]
+	for word := range words(prefix) {
+		d, known := directions[word]
 		switch {
 		case !known:
 		case !d.weak:
@@ -76,3 +84,32 @@ func byWords(prefix string) Direction {
 	}
 	return weak
 }
+
+// words yields the words of a text in small letters, also those within names such
+// as TracingIncomingMessage.
+func words(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i := 0; i < len(text); {
+			start := i
+			for i < len(text) && isCapital(text[i]) {
+				i++
+			}
+			if i <= start+1 { // a word, with a capital or without
+				for i < len(text) && isLetter(text[i]) && !isCapital(text[i]) {
+					i++
+				}
+			}
+			switch {
+			case i == start:
+				i++
+			case i-start <= maxWord && !yield(strings.ToLower(text[start:i])):
+				return
+			}
+		}
+	}
+}
+
+// maxWord is how long the longest of directions is.
+const maxWord = len("receiving")
+
+func isCapital(c byte) bool { return 'A' <= c && c <= 'Z' }

@@ -72,6 +72,7 @@ func TestWhatMakesAMessageBad(t *testing.T) {
 		"the same with SOH":         {"8=FIX.4.2\x019=58\x0135=0\x0149=A\x01what\x0156=B\x0134=96\x0110=007\x01\n", 0, "no field"},
 		"a tag with a leading zero": {"8=FIX.4.2|9=58|35=0|49=A|056=B|34=96|10=007|\n", 0, "no field"},
 		"an empty field":            {"8=FIX.4.2\x019=58\x0135=0\x0149=A\x01\x0156=B\x0134=96\x0110=007\x01\n", 0, "no field"},
+		"data that is cut off":      {"8=FIX.4.2|9=58|35=0|49=A|56=B|34=96|95=9999|96=a|10=000|b|", 95, "what looks like the end may be data"},
 		"two messages in one":       {"8=FIX.4.2|9=58|35=0|49=A|56=B|34=96|35=8|10=007|\n", 35, "comes twice"},
 	} {
 		list, report := read(t, tc.text+heartbeat)
@@ -91,21 +92,19 @@ func TestWhatIsWorthAWarning(t *testing.T) {
 		tag      int
 		expected string
 	}{
-		"wrong CheckSum":           {"10=007", "10=008", 10, "007"},
-		"wrong BodyLength":         {"9=58", "9=59", 9, "58"},
-		"no BodyLength":            {"9=58|", "", 9, "58"},
-		"no SenderCompID":          {"49=CoyTrade|", "", 49, "SenderCompID"},
-		"no TargetCompID":          {"56=BCExchange|", "", 56, "TargetCompID"},
-		"no MsgSeqNum":             {"34=96|", "", 34, "MsgSeqNum"},
-		"MsgSeqNum is no number":   {"34=96", "34=9a", 34, "a whole number"},
-		"no SendingTime":           {"52=20060410-12:02:29|", "", 52, "SendingTime"},
-		"SendingTime is no time":   {"52=20060410", "52=20060431", 52, "YYYYMMDD-HH:MM:SS with or without a fraction, in UTC"},
-		"a tag without value":      {"49=CoyTrade", "49=", 49, "a value"},
-		"header after body":        {"34=96|", "58=x|34=96|", 34, "header fields before the others"},
-		"CheckSum is a symbol":     {"10=007", "10=<SUM>", 10, "007"},
-		"CheckSum without a zero":  {"10=007", "10=7", 10, "007"},
-		"length without its data":  {"34=96|", "34=96|95=9|96=a|", 95, "the number of bytes of the field that follows"},
-		"length longer than there": {"34=96|", "34=96|95=99999999|96=a|", 95, "the number of bytes of the field that follows"},
+		"wrong CheckSum":          {"10=007", "10=008", 10, "007"},
+		"wrong BodyLength":        {"9=58", "9=59", 9, "58"},
+		"no BodyLength":           {"9=58|", "", 9, "58"},
+		"no SenderCompID":         {"49=CoyTrade|", "", 49, "SenderCompID"},
+		"no TargetCompID":         {"56=BCExchange|", "", 56, "TargetCompID"},
+		"no MsgSeqNum":            {"34=96|", "", 34, "MsgSeqNum"},
+		"MsgSeqNum is no number":  {"34=96", "34=9a", 34, "a whole number"},
+		"no SendingTime":          {"52=20060410-12:02:29|", "", 52, "SendingTime"},
+		"SendingTime is no time":  {"52=20060410", "52=20060431", 52, "YYYYMMDD-HH:MM:SS with or without a fraction, in UTC"},
+		"a tag without value":     {"49=CoyTrade", "49=", 49, "a value"},
+		"header after body":       {"34=96|", "58=x|34=96|", 34, "header fields before the others"},
+		"CheckSum is a symbol":    {"10=007", "10=<SUM>", 10, "007"},
+		"CheckSum without a zero": {"10=007", "10=7", 10, "007"},
 	} {
 		list, report := read(t, strings.Replace(heartbeat, tc.old, tc.new, 1)+"\n"+heartbeat+"\n")
 		if len(list) != 2 || report.BadMessages != 0 || report.Refusal() != "" {
@@ -190,6 +189,28 @@ func TestDataFieldsMayHoldTheDelimiter(t *testing.T) {
 	}
 }
 
+func TestALengthThatDoesNotAgreeIsAWarningWhenCheckSumDoes(t *testing.T) {
+	for _, length := range []string{"9", "99999999", "0", "x", "8"} { // 8 would end after CheckSum
+		text := encode("FIX.4.4", "|", []fix.Field{{35, "B"}, {49, "A"}, {56, "B"}, {34, "7"}, {52, "20260612-10:00:00"}, {95, length}, {96, "a"}})
+		for _, text := range []string{text, strings.Replace(text, "|49", "\n|49", 1)} {
+			list, report := read(t, text+"\n")
+			if len(list) != 1 || len(list[0].Fields) != 10 || length != "x" && (len(report.Warnings) != 1 || report.Warnings[0].Tag != 95 || report.Warnings[0].Value != length) {
+				t.Errorf("%s: %d messages, report %+v", length, len(list), report)
+			}
+		}
+	}
+}
+
+func TestDataThatIsCutOffEndsNoMessage(t *testing.T) {
+	data := "a|10=000|b|10=111|"
+	text := encode("FIX.4.4", "|", []fix.Field{{35, "B"}, {49, "A"}, {56, "B"}, {34, "7"}, {52, "20260612-10:00:00"}, {95, fmt.Sprint(len(data))}, {96, data}})
+	for cut := range len(text) - 1 {
+		if list, _, err := tryRead("log\n" + text[:cut]); len(list) != 0 || err != nil {
+			t.Fatalf("%d messages in %q, %v", len(list), text[:cut], err)
+		}
+	}
+}
+
 func TestMessagesSplitOverLines(t *testing.T) {
 	for name, text := range map[string]string{
 		"before a delimiter":     strings.Replace(heartbeat, "|34", "\n|34", 1),
@@ -236,7 +257,7 @@ func TestAMessageWhoseEndIsMissingDoesNotTakeTheNext(t *testing.T) {
 func TestDirections(t *testing.T) {
 	for prefix, want := range map[string]fix.Direction{
 		"":                             fix.Unknown,
-		"2018/02/23 19:14:25.174":      fix.Unknown,
+		"2018/02/23 19:14:25.174 ":     fix.Unknown,
 		"04/10/2006  15:20:27:   <== ": fix.In, "x <- ": fix.In, "x << ": fix.In, "20060410-07:02:29 -> \x00": fix.Out, "==> ": fix.Out, ">> ": fix.Out,
 		"<20200713-17:51:24, FIX.4.4:FIXTESTA->MONTRANTS, outgoing> (":            fix.Out,
 		"<20200713-17:51:24, FIX.4.4:FIXTESTA->MONTRANTS, incoming> (":            fix.In,
@@ -245,7 +266,7 @@ func TestDirections(t *testing.T) {
 		"[main] Received: ": fix.In, "Sending message ": fix.Out, "RECV ": fix.In, "fromApp: ": fix.In, "toAdmin: ": fix.Out, "IN  ": fix.In, "OUT ": fix.Out,
 		"from A to B: ": fix.Unknown, "I": fix.In, "E": fix.Out, "I1,": fix.In, "E2,": fix.Out,
 	} {
-		list, _ := read(t, prefix+strings.Replace(heartbeat, "9=58|", "9=58|", 1)+"\n")
+		list, _ := read(t, prefix+heartbeat+"\n")
 		if len(list) != 1 || list[0].Direction != want {
 			t.Errorf("%q: got %+v", prefix, list)
 		}

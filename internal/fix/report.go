@@ -129,7 +129,7 @@ func shown(value string) string { return printable([]byte(value[:min(len(value),
 
 // mergeWarnings adds warnings that were kept apart, by line.
 func (r *Report) mergeWarnings(more []LineError, omitted int) {
-	all := append(r.Warnings, more...)
+	all := slices.Concat(r.Warnings, more)
 	slices.SortStableFunc(all, func(a, b LineError) int { return cmp.Compare(a.Line, b.Line) })
 	r.WarningsOmitted += omitted + max(0, len(all)-MaxReports)
 	r.Warnings = all[:min(len(all), MaxReports)]

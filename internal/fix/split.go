@@ -14,7 +14,7 @@ type span struct {
 
 // dataFields are the fields of type data, by the tag of their length, which
 // stands before them: a value of that many bytes, which may hold the delimiter.
-var dataFields = map[int]int{
+var dataFields = [...]int{
 	90: 91, 93: 89, 95: 96, 212: 213, 348: 349, 350: 351, 352: 353, 354: 355, 356: 357, 358: 359, 360: 361, 362: 363, 364: 365, 445: 446,
 	618: 619, 621: 622, 1184: 1185, 1277: 1278, 1280: 1281, 1397: 1398, 1401: 1402, 1403: 1404, 1525: 1527, 1578: 1579, 1621: 1622,
 	1664: 1665, 1678: 1697, 1733: 1734,
@@ -32,10 +32,23 @@ type splitter struct {
 	complete bool   // it ends with CheckSum
 	rest     bool   // it does not end with a delimiter
 	badData  int    // tag of a length field that does not agree with its data
+	tookData bool   // a data field was read by its length
+	noData   bool   // none is to be
 }
 
-// split goes through the fields up to CheckSum or to the end of the text.
+// split goes through the fields up to CheckSum or to the end of the text. Where the
+// length of a data field leaves no CheckSum, it is not gone by.
 func (s *splitter) split() {
+	s.noData = false
+	s.scan()
+	if !s.complete && s.tookData {
+		s.noData = true
+		s.scan()
+	}
+}
+
+func (s *splitter) scan() {
+	s.tookData = false
 	s.spans, s.end, s.complete, s.rest, s.badData = s.spans[:0], 0, false, false, 0
 	for pos := 0; pos < len(s.text); {
 		if s.atCheckSum(pos) {
@@ -135,10 +148,10 @@ func (s *splitter) data(pos int) int {
 		return 0
 	}
 	last := s.spans[len(s.spans)-1]
-	tag := dataFields[last.tag]
-	if tag == 0 {
+	if last.tag < 0 || last.tag >= len(dataFields) || dataFields[last.tag] == 0 {
 		return 0
 	}
+	tag := dataFields[last.tag]
 	length := parseNumber(string(s.text[last.from:min(last.to, last.from+10)]))
 	eq := bytes.IndexByte(s.text[pos:min(len(s.text), pos+6)], '=')
 	if length < 0 || eq < 0 || parseTag(s.text[pos:pos+eq]) != tag {
@@ -146,10 +159,11 @@ func (s *splitter) data(pos int) int {
 	}
 	from := pos + eq + 1
 	end, ok := dataEnd(s.text[from:], s.delim, int(min(length, MaxMessage)))
-	if !ok {
+	if !ok || s.noData || s.checksum > 0 && from+end >= s.checksum {
 		s.badData = last.tag
 		return 0
 	}
+	s.tookData = true
 	s.spans = append(s.spans, span{tag, pos, from, from + end})
 	return from + end + len(s.delim)
 }

@@ -41,7 +41,10 @@ func parseDate(s string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	t := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
-	return t, t.Day() == day
+	if t.Day() != day {
+		return time.Time{}, false
+	}
+	return t, true
 }
 
 // digitsAt is the number that a short string of digits writes; -1 otherwise.
