@@ -90,7 +90,7 @@ func checkBounds(t *testing.T, alerts []alert.Alert) {
 				t.Errorf("time %s", at)
 			}
 		}
-		if a.Timeless && !(a.StartsAt.IsZero() && a.EndsAt.IsZero() && a.At.IsZero()) {
+		if a.Timeless && (!a.StartsAt.IsZero() || !a.EndsAt.IsZero() || !a.At.IsZero()) {
 			t.Errorf("timeless, and times %s %s %s", a.StartsAt, a.EndsAt, a.At)
 		}
 	}
