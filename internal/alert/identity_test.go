@@ -97,7 +97,7 @@ func TestLongIdsStayApart(t *testing.T) {
 
 func TestSeverities(t *testing.T) {
 	for word, want := range map[string]alert.Severity{
-		"critical": alert.Critical, "CRITICAL": alert.Critical, " fatal ": alert.Critical, "P1": alert.Critical, "disaster": alert.Critical, "page": alert.Critical,
+		"critical": alert.Critical, "CRITICAL": alert.Critical, "Fatal": alert.Critical, "P1": alert.Critical, "disaster": alert.Critical, "page": alert.Critical,
 		"high": alert.High, "error": alert.High, "major": alert.High, "severe": alert.High, "SEV2": alert.High,
 		"warning": alert.Medium, "medium": alert.Medium, "P3": alert.Medium, "": alert.Medium, "minor": alert.Low, "low": alert.Low, "P4": alert.Low,
 		"info": alert.Info, "none": alert.Info, "debug": alert.Info, "P5": alert.Info,
