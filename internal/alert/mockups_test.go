@@ -83,6 +83,9 @@ func TestMockUps(t *testing.T) {
 	for _, folder := range sampleFolders() {
 		for name, kind := range map[string]alert.Kind{"cloudwatch": alert.CloudWatch, "datadog": alert.Datadog, "prometheus": alert.Alertmanager} {
 			path := filepath.Join(folder, "keep", name+".json")
+			if _, err := os.Stat(path); err != nil && folder != "testdata" {
+				continue
+			}
 			rendered := 0
 			for title, m := range mockUps(t, path) {
 				for _, body := range m.bodies(t) {
@@ -96,7 +99,7 @@ func TestMockUps(t *testing.T) {
 					rendered++
 				}
 			}
-			if rendered < 20 {
+			if rendered < 20 && folder == "testdata" {
 				t.Errorf("%s: %d bodies", path, rendered)
 			}
 		}
