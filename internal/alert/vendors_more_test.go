@@ -48,6 +48,7 @@ func TestCloudWatchConfirmations(t *testing.T) {
 		},
 		"China":         {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"https://sns.cn-north-1.amazonaws.com.cn/x"}`, "open https://sns.cn-north-1.amazonaws.com.cn/x once"},
 		"somebody else": {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"https://sns.evil.example/amazonaws.com"}`, "do not open it"},
+		"a bucket":      {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"https://anybody.s3.eu-west-1.amazonaws.com/"}`, "do not open it"},
 		"plain http":    {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"http://sns.eu-west-1.amazonaws.com/"}`, "do not open it"},
 		"a suffix":      {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"https://sns.notamazonaws.com/"}`, "do not open it"},
 		"no URL":        {`{"Type":"SubscriptionConfirmation","MessageId":"m"}`, "do not open it"},
@@ -185,5 +186,8 @@ func TestNewRelic(t *testing.T) {
 	}
 	if got := one(t, alert.NewRelic, `{"issueId":"d1b1","state":"ACTIVATED","trigger":"ACKNOWLEDGED"}`); got.State != alert.Acknowledged {
 		t.Errorf("taken on: %+v", got)
+	}
+	if got := one(t, alert.NewRelic, `{"issueId":"d1b1","state":"CLOSED","trigger":"ACKNOWLEDGED"}`); got.State != alert.Resolved {
+		t.Errorf("taken on and over: %+v", got)
 	}
 }

@@ -2,6 +2,7 @@ package inbound_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -103,14 +104,24 @@ func TestWrongShapes(t *testing.T) {
 	basic := verifier(t, inbound.Scheme{Kind: inbound.Basic, Secrets: [][]byte{secret}, User: "sns"})
 	for value, want := range map[string]error{
 		"Basic ***": inbound.ErrMissing, "Bearer x": inbound.ErrMissing, "Basic c25z": inbound.ErrSignature, "Basic eDp5": inbound.ErrSignature,
+		"Basic " + base64.StdEncoding.EncodeToString([]byte("sqs:"+string(secret))): inbound.ErrSignature, // the password of somebody else
 	} {
 		if _, err := basic.Verify(headers("Authorization", value), body, now); !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", value, err, want)
 		}
 	}
-	dotted := verifier(t, inbound.Scheme{Kind: inbound.StandardWebhooks, Secrets: [][]byte{[]byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")}})
-	if _, err := dotted.Verify(headers("webhook-id", "a.b", "webhook-timestamp", "1", "webhook-signature", "v1,x"), body, now); !errors.Is(err, inbound.ErrSignature) {
-		t.Errorf("a full stop in the id: %v", err)
+}
+
+// With a full stop in the id, one signature would be good for two readings of id,
+// time and body.
+func TestStandardIDsHoldNoFullStop(t *testing.T) {
+	whsec := []byte("whsec_" + base64.StdEncoding.EncodeToString(secret))
+	v := verifier(t, inbound.Scheme{Kind: inbound.StandardWebhooks, Secrets: [][]byte{whsec}})
+	for id, want := range map[string]error{"a": nil, "a.1781256600": inbound.ErrSignature} {
+		signature := "v1," + base64.StdEncoding.EncodeToString(sum(secret, id+".1781256600."+string(body)))
+		if _, err := v.Verify(headers("webhook-id", id, "webhook-timestamp", "1781256600", "webhook-signature", signature), body, now); !errors.Is(err, want) {
+			t.Errorf("id %s: got %v, want %v", id, err, want)
+		}
 	}
 }
 
