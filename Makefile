@@ -38,6 +38,7 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzReadTransactions -fuzztime 1m ./internal/intake
 	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m -fuzzminimizetime 1x ./internal/fix
 	go test -run '^$$' -fuzz FuzzVerify -fuzztime 1m -fuzzminimizetime 1x ./internal/seal
+	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m -fuzzminimizetime 1x ./internal/alert
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100

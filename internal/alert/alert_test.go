@@ -90,7 +90,7 @@ func checkBounds(t *testing.T, alerts []alert.Alert) {
 				t.Errorf("time %s", at)
 			}
 		}
-		if a.Timeless && !(a.StartsAt.IsZero() && a.EndsAt.IsZero() && a.At.IsZero()) {
+		if a.Timeless && (!a.StartsAt.IsZero() || !a.EndsAt.IsZero() || !a.At.IsZero()) {
 			t.Errorf("timeless, and times %s %s %s", a.StartsAt, a.EndsAt, a.At)
 		}
 	}
@@ -172,7 +172,7 @@ func sampleFolders() []string {
 func TestSamples(t *testing.T) {
 	for _, folder := range sampleFolders() {
 		files, err := filepath.Glob(filepath.Join(folder, "*", "*.json"))
-		if err != nil || len(files) < 15 {
+		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", folder, len(files), err)
 		}
 		for _, path := range files {
@@ -191,6 +191,8 @@ func TestSamples(t *testing.T) {
 					t.Errorf("%s as %s: %v", path, kind, err)
 				case kind == own && err != nil && !strings.HasPrefix(message, "/") && !strings.Contains(message, "by hand"):
 					t.Errorf("%s: %s", path, message)
+				case kind != own && err == nil && own == "" && filepath.Base(filepath.Dir(path)) != "servicenow":
+					checkBounds(t, alerts) // of a vendor that is not known here
 				case kind != own && err == nil:
 					t.Errorf("%s is read as %s: %+v", path, kind, alerts)
 				case kind != own && kind != alert.Generic && own != "" && !strings.Contains(message, "looks like one of kind "+string(own)):

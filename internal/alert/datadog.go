@@ -35,7 +35,11 @@ func readDatadog(doc object) []draft {
 	raw := doc.firstText("event_title", "msg_title", "title", "alert_title")
 	d.title = raw
 	d.readDatadogState(doc, raw)
-	d.readDatadogSeverity(doc)
+	d.readDatadogSeverity(doc, raw)
+	if d.id != "" {
+		// Templates put ids of events there, but those of monitors, too.
+		d.id += "/" + string(d.state) + "/" + stamp(d.at)
+	}
 	scope := doc.scope()
 	monitor := doc.firstWord("monitor_id", "alert_id")
 	d.identity = []string{doc.firstWord("aggreg_key"), monitor, scope}
@@ -59,19 +63,19 @@ func (d *draft) readDatadogState(doc object, title string) {
 		}
 	case stated(doc, "alert_type"):
 		d.state = doc.state("alert_type", datadogTypes)
-	case strings.HasPrefix(title, "[Recovered"):
-		d.state = Resolved
+	case strings.Contains(titlePattern.FindString(title), "[Recovered"):
+		d.state = Resolved // the default template has nothing but the title
 	default:
 		d.state = Firing
-		if !strings.HasPrefix(title, "[") {
+		if titlePattern.FindString(title) == "" {
 			d.note("the body states no alert_transition and counts as firing; add it to the template of the webhook")
 		}
 	}
 }
 
 // readDatadogSeverity takes the priority of the monitor, P1 to P5 or 1 to 5, else
-// what the type or the transition says.
-func (d *draft) readDatadogSeverity(doc object) {
+// what the type, the title or a tag says.
+func (d *draft) readDatadogSeverity(doc object, title string) {
 	priority := strings.TrimSpace(firstOf(doc.word("alert_priority"), doc.word("priority"), doc.word("monitor_priority")))
 	if len(priority) == 1 && priority >= "1" && priority <= "5" {
 		priority = "P" + priority
@@ -82,7 +86,7 @@ func (d *draft) readDatadogSeverity(doc object) {
 	case stated(doc, "alert_type") && word(doc.text("alert_type")) != "success":
 		d.severity = doc.text("alert_type")
 	default:
-		d.severity = d.labels["severity"]
+		d.severity = firstOf(priorityPattern.FindString(titlePattern.FindString(title)), d.labels["severity"])
 	}
 }
 
@@ -143,6 +147,8 @@ func (o object) scope() string {
 // titlePattern is what Datadog puts before the title of a monitor: its priority
 // and transition.
 var titlePattern = regexp.MustCompile(`^(\s*\[[^\]]*\])+\s*`)
+
+var priorityPattern = regexp.MustCompile(`\bP[1-5]\b`)
 
 // bareTitle is the same for all transitions of a monitor.
 func bareTitle(title string) string { return titlePattern.ReplaceAllString(title, "") }

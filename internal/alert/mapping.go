@@ -19,8 +19,8 @@ const (
 	// maxCost bounds one evaluation, in CEL's own cost units; the mappings of the
 	// documentation need fewer than 1,000.
 	maxCost = 100_000
-	// maxBodyCost bounds all evaluations of one body.
-	maxBodyCost = 20_000_000
+	// maxBodyCost bounds all evaluations of one body, to a few seconds.
+	maxBodyCost = 5_000_000
 )
 
 // Expressions are a mapping as it is written in YAML: CEL expressions over body,
@@ -116,10 +116,14 @@ func compile(env *cel.Env, name, expr string, kinds ...cel.Kind) (cel.Program, e
 	if issues.Err() != nil {
 		return nil, fmt.Errorf("mapping element %s: %q: %w", name, expr, issues.Err())
 	}
-	fits := compiled.OutputType().Kind() == cel.DynKind
+	output := compiled.OutputType()
+	if output.TypeName() == "optional_type" { // what is not there reads as nothing
+		output = output.Parameters()[0]
+	}
+	fits := output.Kind() == cel.DynKind
 	names := make([]string, 0, len(kinds))
 	for _, kind := range kinds {
-		fits = fits || compiled.OutputType().Kind() == kind
+		fits = fits || output.Kind() == kind
 		names = append(names, kindNames[kind])
 	}
 	if !fits {

@@ -48,6 +48,7 @@ func TestCloudWatchConfirmations(t *testing.T) {
 		},
 		"China":         {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"https://sns.cn-north-1.amazonaws.com.cn/x"}`, "open https://sns.cn-north-1.amazonaws.com.cn/x once"},
 		"somebody else": {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"https://sns.evil.example/amazonaws.com"}`, "do not open it"},
+		"a bucket":      {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"https://anybody.s3.eu-west-1.amazonaws.com/"}`, "do not open it"},
 		"plain http":    {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"http://sns.eu-west-1.amazonaws.com/"}`, "do not open it"},
 		"a suffix":      {`{"Type":"SubscriptionConfirmation","MessageId":"m","SubscribeURL":"https://sns.notamazonaws.com/"}`, "do not open it"},
 		"no URL":        {`{"Type":"SubscriptionConfirmation","MessageId":"m"}`, "do not open it"},
@@ -93,7 +94,7 @@ func TestDatadogIsReadWhole(t *testing.T) {
 			"alert_scope":"host:web1","aggreg_key":"9bd4","date":"1781256600000","tags":"env:prod, team:fx,team:eq,monitor,url:a:b","link":"https://app.datadoghq.com/event/1"}`
 	}
 	got, over := one(t, alert.Datadog, body("Triggered", "7001")), one(t, alert.Datadog, body("Recovered", "7002"))
-	if got.Key != "7001" || over.Key != "7002" || got.Fingerprint != over.Fingerprint || over.State != alert.Resolved {
+	if got.Key != "7001/firing/2026-06-12T09:30:00Z" || over.Key != "7002/resolved/2026-06-12T09:30:00Z" || got.Fingerprint != over.Fingerprint || over.State != alert.Resolved {
 		t.Errorf("got %s %s and %s %s", got.Key, got.Fingerprint, over.Key, over.Fingerprint)
 	}
 	equal(t, "triggered", got, alert.Alert{
@@ -104,6 +105,10 @@ func TestDatadogIsReadWhole(t *testing.T) {
 	other := strings.Replace(body("Triggered", "7003"), `"host:web1",`, `"host:web2",`, 1)
 	if one(t, alert.Datadog, other).Fingerprint == got.Fingerprint {
 		t.Error("two hosts of a monitor are one condition")
+	}
+	// The id of the monitor in place of the event's does not make its end a repetition.
+	if m, n := one(t, alert.Datadog, body("Triggered", "42")), one(t, alert.Datadog, body("Recovered", "42")); m.Key == n.Key {
+		t.Errorf("both have key %s", m.Key)
 	}
 	a, b := one(t, alert.Datadog, `{"title":"[P1] [Triggered] CPU","alert_transition":"Triggered"}`), one(t, alert.Datadog, `{"title":"[P1] [Recovered] CPU","alert_transition":"Recovered"}`)
 	if a.Fingerprint != b.Fingerprint || !a.Timeless {
@@ -181,5 +186,8 @@ func TestNewRelic(t *testing.T) {
 	}
 	if got := one(t, alert.NewRelic, `{"issueId":"d1b1","state":"ACTIVATED","trigger":"ACKNOWLEDGED"}`); got.State != alert.Acknowledged {
 		t.Errorf("taken on: %+v", got)
+	}
+	if got := one(t, alert.NewRelic, `{"issueId":"d1b1","state":"CLOSED","trigger":"ACKNOWLEDGED"}`); got.State != alert.Resolved {
+		t.Errorf("taken on and over: %+v", got)
 	}
 }

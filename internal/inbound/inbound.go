@@ -26,7 +26,7 @@ const (
 	Finobs Kind = "finobs"
 	// StandardWebhooks is https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md.
 	StandardWebhooks Kind = "standard-webhooks"
-	// Grafana is the HMAC signature of webhook contact points, since Grafana 12:
+	// Grafana is the HMAC signature of webhook contact points:
 	// https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/#hmac-signature,
 	// and as HMACRoundTripper of github.com/grafana/alerting makes it.
 	Grafana Kind = "grafana"
