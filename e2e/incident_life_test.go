@@ -23,7 +23,7 @@ severities:
     ladder: [{after: 0s, kind: escalation, label: admin, to: '"admin" in member.roles', channel: hook}]
   high:
     acknowledge: 30s
-    resolve: 14s
+    resolve: 1h
     ladder:
       - {after: 1s, kind: reminder, label: analysts, to: '"analyst" in member.roles'}
       - {after: 3s, kind: escalation, label: compliance, to: '"compliance" in member.roles'}
@@ -127,6 +127,7 @@ func TestAnIncidentClimbsUntilAPersonAcknowledges(t *testing.T) {
 		eventually(t, "it is acknowledged", func() bool { return i.member(t, "status") == "acknowledged" })
 	}
 	before := i.rungs(t)
+	scanExec(t, l, "UPDATE finobs.incident SET resolve_due_at = clock_timestamp() + interval '4 seconds', nudge_at = clock_timestamp() WHERE incident_id = "+i.id)
 	i.untilRung(t, "1-overdue-1")
 	if after := i.rungs(t); after != before+" 1-overdue-1" {
 		t.Errorf("rungs before the acknowledgement: %s; after it: %s", before, after)
