@@ -7,10 +7,10 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"finobs/internal/fault"
 	"finobs/internal/incident"
+	"finobs/internal/store"
 	"finobs/workflows"
 
 	"github.com/google/uuid"
@@ -38,48 +38,24 @@ func (f IncidentFilters) set() map[string]string {
 	return filters
 }
 
-// incidentView is an incident in answers.
-type incidentView struct {
-	ID          int64             `json:"incident_id"`
-	Kind        string            `json:"kind"`
-	Severity    string            `json:"severity"`
-	Status      string            `json:"status"`
-	Title       string            `json:"title"`
-	Description string            `json:"description"`
-	Desk        string            `json:"desk"`
-	Source      string            `json:"source"`
-	DedupKey    string            `json:"dedup_key"`
-	SubjectKind string            `json:"subject_kind"`
-	SubjectID   string            `json:"subject_id"`
-	ExposureUSD *string           `json:"exposure_usd" doc:"US dollars, exact decimal; null when not known"`
-	Details     map[string]string `json:"details"`
-	Origin      string            `json:"origin" enum:"live,demo"`
-	OpenedBy    personView        `json:"opened_by"`
-	OpenerType  string            `json:"opened_by_type"`
-	Version     int64             `json:"version"`
-	TraceID     string            `json:"trace_id"`
-	OpenedAt    time.Time         `json:"opened_at"`
-	UpdatedAt   time.Time         `json:"updated_at"`
-}
-
-func viewIncident(i incident.Incident) incidentView {
-	v := incidentView{
-		ID: i.ID, Kind: string(i.Kind), Severity: string(i.Severity), Status: string(i.Status), Title: i.Title,
-		Description: i.Description, Desk: i.Desk, Source: i.Source, DedupKey: i.DedupKey, SubjectKind: i.SubjectKind,
-		SubjectID: i.SubjectID, Details: i.Details, Origin: string(i.Origin), OpenedBy: viewPerson(i.OpenedBy.Person),
-		OpenerType: string(i.OpenedBy.Kind), Version: i.Version, TraceID: i.TraceID, OpenedAt: i.OpenedAt, UpdatedAt: i.UpdatedAt,
-	}
-	if i.ExposureUSD.Valid {
-		text := i.ExposureUSD.Decimal.String()
-		v.ExposureUSD = &text
-	}
-	return v
-}
-
 type listIncidentsInput struct {
 	Paging
 	IncidentFilters
-	Origin string `query:"origin" enum:"live,demo" doc:"default: both"`
+	Origin   string `query:"origin" enum:"live,demo" doc:"default: both"`
+	Assignee string `query:"assignee" maxLength:"255" doc:"sub of who has it"`
+	Owner    string `query:"owner" maxLength:"200" doc:"the queue that has to deal with it"`
+	System   string `query:"system" maxLength:"200"`
+	Priority string `query:"priority" enum:"p1,p2,p3,p4"`
+	Parent   int64  `query:"parent" minimum:"0" doc:"only its children"`
+	Overdue  bool   `query:"overdue" doc:"only those not acknowledged, or not resolved, by when it was promised"`
+}
+
+func (in listIncidentsInput) filter() store.IncidentFilter {
+	set := in.set()
+	set["origin"] = in.Origin
+	return store.IncidentFilter{
+		Set: set, Assignee: in.Assignee, Owner: in.Owner, System: in.System, Priority: in.Priority, Parent: in.Parent, Overdue: in.Overdue,
+	}
 }
 
 type incidentPage struct {
@@ -88,15 +64,13 @@ type incidentPage struct {
 }
 
 func (s *Server) listIncidents(ctx context.Context, in *listIncidentsInput) (*body[incidentPage], error) {
-	filters := in.set()
-	filters["origin"] = in.Origin
-	list, err := s.Reader.Incidents(ctx, filters, in.page())
+	list, err := s.Reader.Incidents(ctx, in.filter(), in.page())
 	if err != nil {
 		return nil, err
 	}
 	out := incidentPage{Items: []incidentView{}}
 	for _, i := range list {
-		out.Items = append(out.Items, viewIncident(i))
+		out.Items = append(out.Items, viewIncident(ctx, i))
 		out.NextBefore = in.next(len(list), i.ID)
 	}
 	return &body[incidentPage]{out}, nil
@@ -107,7 +81,7 @@ func (s *Server) getIncident(ctx context.Context, in *idInput) (*body[incidentVi
 	if err != nil {
 		return nil, err
 	}
-	return &body[incidentView]{viewIncident(i)}, nil
+	return &body[incidentView]{viewIncident(ctx, i)}, nil
 }
 
 func (s *Server) incidentHistory(ctx context.Context, in *idInput) (*body[historyView], error) {
@@ -129,6 +103,8 @@ type openIncidentInput struct {
 		SubjectID   string `json:"subject_id,omitempty" maxLength:"128" example:"023135106"`
 		DedupKey    string `json:"dedup_key,omitempty" maxLength:"200" doc:"at most one open incident has it; default: none is alike"`
 		Origin      string `json:"origin,omitempty" enum:"live,demo" default:"live"`
+		System      string `json:"system,omitempty" maxLength:"200" doc:"where it is wrong" example:"fix-gateway-1"`
+		Owner       string `json:"owner,omitempty" maxLength:"200" doc:"the queue that has to deal with it"`
 	}
 }
 
@@ -154,6 +130,7 @@ func (s *Server) openIncident(ctx context.Context, in *openIncidentInput) (*open
 	fields := incident.Fields{
 		Kind: in.Body.Kind, Severity: in.Body.Severity, Title: strings.TrimSpace(in.Body.Title), Description: in.Body.Description,
 		Desk: me.Desk, SubjectKind: in.Body.SubjectKind, SubjectID: in.Body.SubjectID, DedupKey: in.Body.DedupKey, Origin: in.Body.Origin,
+		System: in.Body.System, Owner: in.Body.Owner,
 	}
 	if fields.DedupKey == "" {
 		fields.DedupKey = workflowID
@@ -223,7 +200,7 @@ func (s *Server) awaitIncident(ctx context.Context, run client.WorkflowRun) (*op
 	if err != nil {
 		return nil, err
 	}
-	v := viewIncident(i)
+	v := viewIncident(ctx, i)
 	if result.Opened {
 		return &openedOutput{http.StatusCreated, openedView{"the incident is open", true, &v}}, nil
 	}

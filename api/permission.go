@@ -18,6 +18,8 @@ const (
 	ApprovalJudge   Permission = "approval.judge" // may decide; whether it counts is the policy's word
 	IncidentRead    Permission = "incident.read"
 	IncidentOpen    Permission = "incident.open"
+	IncidentWork    Permission = "incident.work"   // acknowledge, assign, resolve and so on: people's acts
+	MaintenanceRun  Permission = "maintenance.run" // keep incidents from paging for a while
 	ExportAsk       Permission = "export.ask"
 	ExportRead      Permission = "export.read"     // metadata of all exports, content of one's own
 	ExportReadAll   Permission = "export.read_all" // content of everybody's
@@ -48,6 +50,7 @@ var (
 	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead}
 	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead, ScheduleRead, PayloadRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
+	tend    = []Permission{IncidentWork, MaintenanceRun}
 	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun, Ingest, DetectRun}
 	manage  = []Permission{AuditRead, ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
 )
@@ -55,10 +58,10 @@ var (
 // grants says what each role may do; whatever is not listed is denied.
 var grants = map[string][]Permission{
 	"viewer":     readAll,
-	"trader":     slices.Concat(readAll, work),
-	"analyst":    slices.Concat(readAll, oversee, work, judge),
-	"compliance": slices.Concat(readAll, oversee, work, judge, manage),
-	"admin":      slices.Concat(readAll, oversee, work, judge, manage),
+	"trader":     slices.Concat(readAll, work, tend),
+	"analyst":    slices.Concat(readAll, oversee, work, tend, judge),
+	"compliance": slices.Concat(readAll, oversee, work, tend, judge, manage),
+	"admin":      slices.Concat(readAll, oversee, work, tend, judge, manage),
 	"auditor":    slices.Concat(readAll, oversee, []Permission{AuditRead, ExportReadAll, ExportVerify}),
 	"service":    slices.Concat(readAll, work, []Permission{ImportRun, Ingest, DetectRun}), // a machine asks, it never decides
 }

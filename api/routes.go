@@ -10,6 +10,7 @@ import (
 	"finobs/internal/approval"
 	"finobs/internal/export"
 	"finobs/internal/fault"
+	"finobs/internal/incident"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
@@ -27,7 +28,7 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
-	return slices.Concat(s.deskRoutes(), s.intakeRoutes(), s.exportRoutes(), s.scheduleRoutes())
+	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.exportRoutes(), s.scheduleRoutes())
 }
 
 func (s *Server) deskRoutes() []route {
@@ -69,10 +70,6 @@ func (s *Server) deskRoutes() []route {
 		on(http.MethodGet, "/notifications", NoticeRead, "List notifications, dead letters among them", s.listNotices),
 		on(http.MethodPost, "/notifications/{id}/resend", NoticeResend, "Send a notification again that did not arrive", s.resend),
 
-		on(http.MethodGet, "/incidents", IncidentRead, "List incidents", s.listIncidents),
-		on(http.MethodPost, "/incidents", IncidentOpen, "Open an incident", s.openIncident),
-		on(http.MethodGet, "/incidents/{id}", IncidentRead, "Read an incident", s.getIncident),
-		on(http.MethodGet, "/incidents/{id}/history", IncidentRead, "Ledger entries about an incident", s.incidentHistory),
 		on(http.MethodGet, "/compliance/logs", AuditRead, "Who asked for, decided on, did and was refused what", s.complianceLogs),
 
 		on(http.MethodGet, "/transactions", TransactionRead, "List transactions", s.listTransactions),
@@ -95,6 +92,7 @@ func (s *Server) deskRoutes() []route {
 		page("/openapi.json", s.openAPI),
 		page("/docs/*path", s.docs()),
 		page("/open/approval/:id", s.openPage),
+		page("/open/incident/:id", s.openIncidentPage),
 		page("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
 	}
 }
@@ -112,6 +110,38 @@ func (s *Server) intakeRoutes() []route {
 		on(http.MethodGet, "/detectors", EventRead, "List the detectors and what each found last", s.listDetectors),
 		on(http.MethodGet, "/detectors/{name}/runs", EventRead, "List the last runs of a detector", s.listDetectorRuns),
 		on(http.MethodPost, "/detectors/{name}/run", DetectRun, "Run a detector now", s.runDetector),
+	}
+}
+
+// incidentRoutes are those of incidents and windows of maintenance; see
+// docs/incidents.md.
+func (s *Server) incidentRoutes() []route {
+	return []route{
+		on(http.MethodGet, "/incidents", IncidentRead, "List incidents", s.listIncidents),
+		on(http.MethodPost, "/incidents", IncidentOpen, "Open an incident", s.openIncident),
+		on(http.MethodGet, "/incidents/{id}", IncidentRead, "Read an incident", s.getIncident),
+		on(http.MethodGet, "/incidents/{id}/history", IncidentRead, "Ledger entries about an incident", s.incidentHistory),
+		on(http.MethodGet, "/incidents/{id}/timeline", IncidentRead, "What happened in an incident, newest first", s.incidentTimeline),
+		on(http.MethodGet, "/incidents/{id}/occurrences", IncidentRead, "Each report of an incident's condition, newest first", s.incidentOccurrences),
+		on(http.MethodGet, "/incidents/metrics", IncidentRead, "Counts, times to acknowledge and to resolve, promises kept and broken", s.incidentMetrics),
+		on(http.MethodPost, "/incidents/bulk", IncidentWork, "Do one act to many incidents", s.bulkIncidents),
+		on(http.MethodPost, "/incidents/{id}/acknowledge", IncidentWork, "Say that one deals with an incident; nobody else is paged", s.notes(incident.Acknowledge)),
+		on(http.MethodPost, "/incidents/{id}/unacknowledge", IncidentWork, "Take an acknowledgement back; the ladder begins anew", s.notes(incident.Unacknowledge)),
+		on(http.MethodPost, "/incidents/{id}/assign", IncidentWork, "Say who has an incident", s.assignIncident),
+		on(http.MethodPost, "/incidents/{id}/comment", IncidentWork, "Say something about an incident", s.commentIncident),
+		on(http.MethodPost, "/incidents/{id}/resolve", IncidentWork, "Say what ended an incident", s.resolveIncident),
+		on(http.MethodPost, "/incidents/{id}/close", IncidentWork, "Close an incident that is resolved", s.notes(incident.Close)),
+		on(http.MethodPost, "/incidents/{id}/reopen", IncidentWork, "Say that an incident is not over", s.reopenIncident),
+		on(http.MethodPost, "/incidents/{id}/severity", IncidentWork, "Give an incident a severity that no machine changes", s.rateIncident),
+		on(http.MethodPost, "/incidents/{id}/priority", IncidentWork, "Give an incident a priority of its own", s.prioritiseIncident),
+		on(http.MethodPost, "/incidents/{id}/link", IncidentWork, "Link an incident to a transaction", s.linkIncident),
+		on(http.MethodPost, "/incidents/{id}/parent", IncidentWork, "Make an incident the child of another", s.parentIncident),
+		on(http.MethodPost, "/incidents/{id}/merge", IncidentWork, "Merge an incident into another, which survives", s.mergeIncident),
+
+		on(http.MethodGet, "/maintenance-windows", IncidentRead, "List windows of maintenance", s.listWindows),
+		on(http.MethodPost, "/maintenance-windows", MaintenanceRun, "Keep incidents that match from paging for a while", s.createWindow),
+		on(http.MethodGet, "/maintenance-windows/{id}", IncidentRead, "Read a window of maintenance", s.getWindow),
+		on(http.MethodPost, "/maintenance-windows/{id}/end", MaintenanceRun, "End a window of maintenance before its time", s.endWindow),
 	}
 }
 

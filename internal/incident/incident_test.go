@@ -46,7 +46,8 @@ func TestDigestCoversEveryField(t *testing.T) {
 		"title": func(f *incident.Fields) { f.Title += "x" }, "description": func(f *incident.Fields) { f.Description += "x" },
 		"desk": func(f *incident.Fields) { f.Desk += "x" }, "subject kind": func(f *incident.Fields) { f.SubjectKind += "x" },
 		"subject id": func(f *incident.Fields) { f.SubjectID += "x" }, "dedup key": func(f *incident.Fields) { f.DedupKey += "x" },
-		"origin": func(f *incident.Fields) { f.Origin += "x" },
+		"origin": func(f *incident.Fields) { f.Origin += "x" }, "system": func(f *incident.Fields) { f.System += "x" },
+		"owner": func(f *incident.Fields) { f.Owner += "x" },
 	} {
 		f := fields()
 		change(&f)

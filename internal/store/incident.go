@@ -185,11 +185,39 @@ type Page struct {
 	Limit  int
 }
 
-// Incidents lists incidents that match every set filter, newest first. Filters
-// are named as in export.Incidents.
-func (r *Reader) Incidents(ctx context.Context, filters map[string]string, p Page) ([]incident.Incident, error) {
+// IncidentFilter selects incidents; zero fields select all.
+type IncidentFilter struct {
+	Set      map[string]string // filters of export.Incidents, by their names
+	Assignee string            // sub
+	Owner    string
+	System   string
+	Priority string
+	Parent   int64
+	Overdue  bool // not acknowledged, or not resolved, by when it was promised
+}
+
+func (f IncidentFilter) conditions() conditions {
+	c := filtered(export.Incidents, f.Set)
+	for _, equal := range []struct{ column, value string }{
+		{"assignee_sub", f.Assignee}, {"owner", f.Owner}, {"system", f.System}, {"priority", f.Priority},
+	} {
+		if equal.value != "" {
+			c.add(equal.column+" = ?", equal.value)
+		}
+	}
+	if f.Parent != 0 {
+		c.add("parent_id = ?", f.Parent)
+	}
+	if f.Overdue {
+		c.text += ` AND (status = 'open' AND ack_due_at < clock_timestamp() OR status IN ('open', 'acknowledged') AND resolve_due_at < clock_timestamp())`
+	}
+	return c
+}
+
+// Incidents lists incidents that match every set filter, newest first.
+func (r *Reader) Incidents(ctx context.Context, f IncidentFilter, p Page) ([]incident.Incident, error) {
 	var rows []incidentRow
-	c := filtered(export.Incidents, filters)
+	c := f.conditions()
 	if p.Before != 0 {
 		c.add("incident_id < ?", p.Before)
 	}
