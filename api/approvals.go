@@ -71,6 +71,20 @@ func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*bo
 	if err != nil {
 		return nil, err
 	}
+	out := approvalPage{}
+	if out.Items, err = s.viewApprovals(ctx, list); err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		if out.NextBefore = in.next(len(list), r.ID); out.NextBefore != 0 && filter.ByDeadline {
+			out.NextAfter = r.ExpiresAt.Format(time.RFC3339Nano)
+		}
+	}
+	return &body[approvalPage]{out}, nil
+}
+
+// viewApprovals shows requests to the caller, with what he may do to each.
+func (s *Server) viewApprovals(ctx context.Context, list []approval.Request) ([]ApprovalView, error) {
 	setting, err := s.settings.now(ctx)
 	if err != nil {
 		return nil, err
@@ -87,18 +101,15 @@ func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*bo
 	for _, d := range decisions {
 		byApproval[d.ApprovalID] = append(byApproval[d.ApprovalID], d)
 	}
-	out := approvalPage{Items: []ApprovalView{}}
+	out := make([]ApprovalView, 0, len(list))
 	for _, r := range list {
 		v, err := viewApproval(ctx, setting, r, byApproval[r.ID])
 		if err != nil { // the list goes on; the request's own page says what is wrong
 			s.log.ErrorContext(ctx, "an approval cannot be read in full", "approval_id", r.ID, "error", err)
 		}
-		out.Items = append(out.Items, v)
-		if out.NextBefore = in.next(len(list), r.ID); out.NextBefore != 0 && filter.ByDeadline {
-			out.NextAfter = r.ExpiresAt.Format(time.RFC3339Nano)
-		}
+		out = append(out, v)
 	}
-	return &body[approvalPage]{out}, nil
+	return out, nil
 }
 
 type idInput struct {

@@ -107,6 +107,8 @@ func (s *Server) intakeRoutes() []route {
 		on(http.MethodGet, "/events", EventRead, "List what sources reported", s.listEvents),
 		on(http.MethodGet, "/events/{id}", EventRead, "Read an event", s.getEvent),
 		raw(http.MethodGet, "/payloads/{sha256}", PayloadRead, "Download what a source sent, byte for byte", s.payload),
+		on(http.MethodGet, "/tasks", ApprovalRead, "What waits for the caller, most urgent first", s.listTasks),
+		on(http.MethodGet, "/tasks/count", ApprovalRead, "How much waits for the caller", s.countTasks),
 		on(http.MethodGet, "/detectors", EventRead, "List the detectors and what each found last", s.listDetectors),
 		on(http.MethodGet, "/detectors/{name}/runs", EventRead, "List the last runs of a detector", s.listDetectorRuns),
 		on(http.MethodPost, "/detectors/{name}/run", DetectRun, "Run a detector now", s.runDetector),

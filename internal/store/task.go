@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"finobs/internal/approval"
+)
+
+// IncidentTask is an incident that waits for somebody.
+type IncidentTask struct {
+	ID         int64      `db:"incident_id"`
+	Kind       string     `db:"kind"`
+	Title      string     `db:"title"`
+	Severity   string     `db:"severity"`
+	Priority   string     `db:"priority"`
+	Status     string     `db:"status"`
+	Owner      string     `db:"owner"`
+	Desk       string     `db:"desk"`
+	Origin     string     `db:"origin"`
+	Mine       bool       `db:"mine"` // assigned to the one who asks
+	Since      time.Time  `db:"began_at"`
+	DueAt      *time.Time `db:"due_at"` // nil: nothing is promised
+}
+
+// IncidentTasks reads the incidents that wait for somebody of a desk: those that
+// are assigned to him, and those that nobody has, until somebody acknowledges them;
+// of a desk, or of all when desk is "". Those within a window of maintenance wait
+// for nobody, and neither do children, whose parent does. Most urgent first.
+func (r *Reader) IncidentTasks(ctx context.Context, who approval.Person, desk, origin string, limit int) ([]IncidentTask, error) {
+	rows := []IncidentTask{}
+	err := r.db.SelectContext(ctx, &rows, `
+		SELECT incident_id, kind, title, severity, priority, status, owner, desk, origin, began_at, mine, due_at
+		FROM (SELECT i.*, assignee_iss = $1 AND assignee_sub = $2 AS mine, CASE status WHEN 'open' THEN ack_due_at ELSE resolve_due_at END AS due_at
+			FROM api.incident i
+			WHERE status IN ('open', 'acknowledged') AND source <> 'detector:unknown_outcomes' AND ($4 = '' OR origin = $4)
+				AND (suppressed_until IS NULL OR suppressed_until <= clock_timestamp())) AS waiting
+		WHERE mine OR status = 'open' AND assignee_sub = '' AND parent_id IS NULL AND ($3 = '' OR desk = '' OR desk = $3)
+		ORDER BY due_at IS NULL, due_at, priority, incident_id LIMIT $5`, who.Issuer, who.Subject, desk, origin, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing incidents that wait: %w", classify(err))
+	}
+	return rows, nil
+}
+
+// OutcomeTask is a sending of which nobody knows what became, or that failed for
+// good.
+type OutcomeTask struct {
+	What   string    `db:"what"` // notification or delivery
+	ID     string    `db:"id"`
+	Title  string    `db:"title"`
+	Status string    `db:"status"`
+	Since  time.Time `db:"since"`
+}
+
+// OutcomeTasks reads sendings that somebody has to look after, oldest first.
+func (r *Reader) OutcomeTasks(ctx context.Context, notices, deliveries bool, limit int) ([]OutcomeTask, error) {
+	rows := []OutcomeTask{}
+	err := r.db.SelectContext(ctx, &rows, `
+		SELECT * FROM (
+			SELECT 'notification' AS what, notification_id::text AS id, subject AS title, status, updated_at AS since FROM api.notification
+			WHERE $1 AND status IN ('dead', 'unknown')
+			UNION ALL
+			SELECT 'delivery', export_id::text, 'Delivery of export ' || export_id || ' to ' || destination, status, ended_at FROM (
+				SELECT DISTINCT ON (export_id, destination) export_id, destination, status, ended_at
+				FROM api.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
+			WHERE $2 AND status IN ('failed', 'unknown')) AS outcomes
+		ORDER BY since, what, id LIMIT $3`, notices, deliveries, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing outcomes that are not known: %w", classify(err))
+	}
+	return rows, nil
+}
