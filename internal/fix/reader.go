@@ -210,7 +210,7 @@ func (r *reader) take(start begin) error {
 			r.skip = bytes.Clone(start.delim)
 			problem.Problem += fmt.Sprintf(", from byte %d of the file on; reading goes on after it", m.Offset)
 		}
-		r.report.bad(LineError{Line: m.Line, Problem: *problem, Text: printable(text[:min(len(text), maxText)])})
+		r.report.bad(LineError{Line: m.Line, Problem: *problem}, text[:min(len(text), maxText)])
 	} else {
 		r.framer.fields(m)
 		m.fill()

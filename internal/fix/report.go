@@ -46,12 +46,14 @@ func newReport() Report {
 	return Report{MsgTypes: map[string]int{}, Errors: []LineError{}, Warnings: []LineError{}}
 }
 
-func (r *Report) bad(e LineError) {
+// bad reports a message that is not yielded.
+func (r *Report) bad(e LineError, text []byte) {
 	r.BadMessages++
 	if len(r.Errors) == MaxReports {
 		r.ErrorsOmitted++
 		return
 	}
+	e.Text = printable(text)
 	r.Errors = append(r.Errors, e)
 }
 
