@@ -37,14 +37,16 @@ const (
 	NoticeResend    Permission = "notification.resend"
 	MetricsRead     Permission = "metrics.read"
 	AuditRead       Permission = "audit.read"
+	ReconRun        Permission = "recon.run"
+	ReconRead       Permission = "recon.read"
 )
 
 // Permissions that several roles have, by what they are for.
 var (
-	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, ImportRead, PolicyRead}
+	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, ImportRead, PolicyRead, ReconRead}
 	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead, ScheduleRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
-	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun}
+	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun, ReconRun}
 	manage  = []Permission{AuditRead, ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
 )
 
@@ -56,7 +58,7 @@ var grants = map[string][]Permission{
 	"compliance": slices.Concat(readAll, oversee, work, judge, manage),
 	"admin":      slices.Concat(readAll, oversee, work, judge, manage),
 	"auditor":    slices.Concat(readAll, oversee, []Permission{AuditRead, ExportReadAll, ExportVerify}),
-	"service":    slices.Concat(readAll, work, []Permission{ImportRun}), // a machine asks, it never decides
+	"service":    slices.Concat(readAll, work, []Permission{ImportRun, ReconRun}), // a machine asks, it never decides
 }
 
 // permits reports whether one of p's roles grants the permission.

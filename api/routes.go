@@ -27,7 +27,7 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
-	return slices.Concat(s.deskRoutes(), s.exportRoutes(), s.scheduleRoutes())
+	return slices.Concat(s.deskRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.reconRoutes())
 }
 
 func (s *Server) deskRoutes() []route {

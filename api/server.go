@@ -17,6 +17,7 @@ import (
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
 	"finobs/internal/identity"
+	"finobs/internal/recon"
 	"finobs/internal/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -45,6 +46,7 @@ type Deps struct {
 	ManifestKeys []ed25519.PublicKey // that exports are sealed with, new and old
 	Artefacts    *blobdir.Dir        // exports, read only
 	Spool        *blobdir.Dir        // received files
+	Profiles     *recon.Catalogue    // of reconciliation
 	AnswerWait   time.Duration       // how long an answer waits for the record before it is 202
 	DevInsecure  bool                // authenticate nobody; see AllowInsecure
 }

@@ -15,6 +15,7 @@ import (
 	"finobs/internal/blobdir"
 	"finobs/internal/delivery"
 	"finobs/internal/export"
+	"finobs/internal/recon"
 	"finobs/internal/store"
 	"finobs/workflows"
 
@@ -39,10 +40,11 @@ type Deps struct {
 	PublicURL    string                 // where people reach the API; empty leaves links out
 	Spool        *blobdir.Dir           // received files
 	Messenger    activities.Messenger
-	Channels     []string        // names of the channels that Messenger has
-	Policies     string          // policy file that a database without one starts with
-	Roster       approval.Roster // whom a database without policies starts with
-	Namespace    string          // of Temporal
+	Channels     []string         // names of the channels that Messenger has
+	Policies     string           // policy file that a database without one starts with
+	Roster       approval.Roster  // whom a database without policies starts with
+	Namespace    string           // of Temporal
+	Profiles     *recon.Catalogue // of reconciliation
 
 	// RecordOnly leaves effects to other workers: this one records requests and
 	// decisions and needs no access to what effects touch.
@@ -77,6 +79,7 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 	for _, loop := range []interface{ run(context.Context) }{
 		&reconciler{holder: uuid.NewString(), client: c, store: d.Store, repairs: &activities.Repairs{InTx: store.InTx[activities.RepairTx](d.Store), Namespace: d.Namespace}},
 		outbox{client: c, store: d.Store},
+		reconSchedules{client: c, store: d.Store, profiles: d.Profiles},
 		&schedules{client: c, store: d.Store, settling: &activities.Settling{InTx: store.InTx[activities.SlotTx](d.Store), Namespace: d.Namespace}},
 	} {
 		background.Go(func() { loop.run(ctx) })
@@ -144,6 +147,7 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	incidents := &activities.Incidents{InTx: store.InTx[activities.IncidentTx](d.Store), Verifier: d.Verifier}
 	fails := &activities.Fails{InTx: store.InTx[activities.FailsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
 	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	recons := newRecons(d)
 	slots := &activities.Slots{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	schedules := &activities.Schedules{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	for name, fn := range map[string]any{
@@ -169,6 +173,8 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 		workflows.ActivityImportFails:        fails.ImportFailsFile,
 		workflows.ActivityDetectFails:        fails.DetectFails,
 		workflows.ActivityImportTransactions: transactions.ImportTransactionsFile,
+		workflows.ActivityReconcile:          recons.Reconcile,
+		workflows.ActivityReconcileScheduled: recons.ReconcileScheduled,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}

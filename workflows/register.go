@@ -11,6 +11,7 @@ func Register(r worker.WorkflowRegistry) {
 		Approval: approvalWorkflow, Export: exportWorkflow, Change: changeWorkflow, Act: actWorkflow, Notify: notifyWorkflow,
 		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow, ImportTransactions: importTransactionsWorkflow,
 		ScheduledExport: scheduledExportWorkflow, ScheduleAct: scheduleActWorkflow, Deliver: deliverWorkflow, Redeliver: redeliverWorkflow, Verify: verifyWorkflow,
+		Reconcile: reconcileWorkflow, ScheduledReconcile: scheduledReconcileWorkflow,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
 	}

@@ -32,6 +32,7 @@ type API struct {
 	SpoolDir       string        `env:"FINOBS_SPOOL_DIR,required"`        // where received files wait for the worker
 	AnswerWait     time.Duration `env:"FINOBS_ANSWER_WAIT" envDefault:"3s"`
 	ManifestPublic []string      `env:"FINOBS_MANIFEST_PUBLIC_KEY,required"` // paths of the public keys that exports are sealed with, new and old
+	ReconProfiles  string        `env:"FINOBS_RECON_PROFILES"`               // folder of reconciliation profiles beside the shipped ones; the worker has the same
 	DevInsecure    bool          `env:"FINOBS_DEV_INSECURE"`
 }
 
@@ -50,6 +51,7 @@ type Worker struct {
 	Roster         string   `env:"FINOBS_ROSTER"`              // path of the roster that a new database starts with; empty: nobody
 	Channels       string   `env:"FINOBS_CHANNELS"`            // path of the channel file; empty: nobody is told anything
 	PublicURL      string   `env:"FINOBS_PUBLIC_URL"`          // where people reach the API, for links in notifications
+	ReconProfiles  string   `env:"FINOBS_RECON_PROFILES"`      // folder of reconciliation profiles beside the shipped ones; the API has the same
 }
 
 // Sequencer are the settings of finobs sequencer.
