@@ -43,15 +43,17 @@ const (
 	NoticeResend    Permission = "notification.resend"
 	MetricsRead     Permission = "metrics.read"
 	AuditRead       Permission = "audit.read"
+	ReconRun        Permission = "recon.run"
+	ReconRead       Permission = "recon.read"
 )
 
 // Permissions that several roles have, by what they are for.
 var (
-	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead}
+	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead, ReconRead}
 	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead, ScheduleRead, PayloadRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
 	tend    = []Permission{IncidentWork, MaintenanceRun}
-	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun, Ingest, DetectRun}
+	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun, ReconRun, Ingest, DetectRun}
 	manage  = []Permission{AuditRead, ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
 )
 
@@ -63,7 +65,7 @@ var grants = map[string][]Permission{
 	"compliance": slices.Concat(readAll, oversee, work, tend, judge, manage),
 	"admin":      slices.Concat(readAll, oversee, work, tend, judge, manage),
 	"auditor":    slices.Concat(readAll, oversee, []Permission{AuditRead, ExportReadAll, ExportVerify}),
-	"service":    slices.Concat(readAll, work, []Permission{ImportRun, Ingest, DetectRun}), // a machine asks, it never decides
+	"service":    slices.Concat(readAll, work, []Permission{ImportRun, ReconRun, Ingest, DetectRun}), // a machine asks, it never decides
 }
 
 // permits reports whether one of p's roles grants the permission.

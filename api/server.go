@@ -18,6 +18,7 @@ import (
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
 	"finobs/internal/identity"
+	"finobs/internal/recon"
 	"finobs/internal/source"
 	"finobs/internal/store"
 
@@ -49,6 +50,7 @@ type Deps struct {
 	Spool        *blobdir.Dir        // received files
 	Segments     *blobdir.Dir        // received events
 	Sources      *source.Sources     // where events come from
+	Profiles     *recon.Catalogue    // of reconciliation
 	AnswerWait   time.Duration       // how long an answer waits for the record before it is 202
 	DevInsecure  bool                // authenticate nobody; see AllowInsecure
 }

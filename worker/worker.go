@@ -16,6 +16,7 @@ import (
 	"finobs/internal/delivery"
 	"finobs/internal/detect"
 	"finobs/internal/export"
+	"finobs/internal/recon"
 	"finobs/internal/store"
 	"finobs/workflows"
 
@@ -42,10 +43,11 @@ type Deps struct {
 	Segments     *blobdir.Dir           // received events
 	Detectors    []detect.Spec
 	Messenger    activities.Messenger
-	Channels     []string        // names of the channels that Messenger has
-	Policies     string          // policy file that a database without one starts with
-	Roster       approval.Roster // whom a database without policies starts with
-	Namespace    string          // of Temporal
+	Channels     []string         // names of the channels that Messenger has
+	Policies     string           // policy file that a database without one starts with
+	Roster       approval.Roster  // whom a database without policies starts with
+	Namespace    string           // of Temporal
+	Profiles     *recon.Catalogue // of reconciliation
 
 	// RecordOnly leaves effects to other workers: this one records requests and
 	// decisions and needs no access to what effects touch.
@@ -85,6 +87,7 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 		outbox{client: c, store: d.Store},
 		detectors{client: c, store: d.Store, specs: d.Detectors},
 		lives{client: c, store: d.Store},
+		reconSchedules{client: c, store: d.Store, profiles: d.Profiles},
 		&schedules{client: c, store: d.Store, settling: &activities.Settling{InTx: store.InTx[activities.SlotTx](d.Store), Namespace: d.Namespace}},
 	} {
 		background.Go(func() { loop.run(ctx) })
@@ -160,6 +163,7 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
 	incidentActs := &activities.IncidentActs{InTx: store.InTx[activities.IncidentActTx](d.Store), Verifier: d.Verifier}
 	lives := &activities.Lives{InTx: store.InTx[activities.LifeTx](d.Store)}
+	recons := newRecons(d)
 	slots := &activities.Slots{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	schedules := &activities.Schedules{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	for name, fn := range map[string]any{
@@ -190,6 +194,8 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 		workflows.ActivityImportFails:        fails.ImportFailsFile,
 		workflows.ActivityDetectFails:        fails.DetectFails,
 		workflows.ActivityImportTransactions: transactions.ImportTransactionsFile,
+		workflows.ActivityReconcile:          recons.Reconcile,
+		workflows.ActivityReconcileScheduled: recons.ReconcileScheduled,
 	} {
 		r.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name})
 	}

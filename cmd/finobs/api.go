@@ -85,6 +85,9 @@ func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err
 	if d.ManifestKeys, err = loadPublic(c.ManifestPublic); err != nil {
 		return d, opened, err
 	}
+	if d.Profiles, err = loadProfiles(c.ReconProfiles); err != nil {
+		return d, opened, err
+	}
 	if d.Artefacts, err = blobdir.Open(c.ArtefactDir); err != nil {
 		return d, opened, err
 	}

@@ -64,7 +64,9 @@ func (a answer) field(name string) string {
 	return fmt.Sprint(members[name])
 }
 
-func (c caller) do(ctx context.Context, method, path, contentType string, body io.Reader) (answer, error) {
+// do makes a call; headers are names and values in turn, of which empty values are
+// left out.
+func (c caller) do(ctx context.Context, method, path, contentType string, body io.Reader, headers ...string) (answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
 		return answer{}, fmt.Errorf("calling the API: %w", err)
@@ -72,6 +74,11 @@ func (c caller) do(ctx context.Context, method, path, contentType string, body i
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	if contentType != "" {
 		req.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		if headers[i+1] != "" {
+			req.Header.Set(headers[i], headers[i+1])
+		}
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {

@@ -63,6 +63,9 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 	if err := loadDesk(c, &d); err != nil {
 		return err
 	}
+	if d.Profiles, err = loadProfiles(c.ReconProfiles); err != nil {
+		return err
+	}
 	if d.Artefacts, err = blobdir.Open(c.ArtefactDir); err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type API struct {
 	Sources        string        `env:"FINOBS_SOURCES"`                   // path of the source file; empty: a source of each kind, for callers with a token
 	AnswerWait     time.Duration `env:"FINOBS_ANSWER_WAIT" envDefault:"3s"`
 	ManifestPublic []string      `env:"FINOBS_MANIFEST_PUBLIC_KEY,required"` // paths of the public keys that exports are sealed with, new and old
+	ReconProfiles  string        `env:"FINOBS_RECON_PROFILES"`               // folder of reconciliation profiles beside the shipped ones; the worker has the same
 	DevInsecure    bool          `env:"FINOBS_DEV_INSECURE"`
 }
 
@@ -52,6 +53,7 @@ type Worker struct {
 	Channels       string   `env:"FINOBS_CHANNELS"`            // path of the channel file; empty: nobody is told anything
 	DeskFile       string   `env:"FINOBS_DESK_FILE"`           // path of the desk file; empty: the shipped one
 	PublicURL      string   `env:"FINOBS_PUBLIC_URL"`          // where people reach the API, for links in notifications
+	ReconProfiles  string   `env:"FINOBS_RECON_PROFILES"`      // folder of reconciliation profiles beside the shipped ones; the API has the same
 }
 
 // Sequencer are the settings of finobs sequencer.

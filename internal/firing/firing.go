@@ -25,14 +25,21 @@ func Spec(s export.Schedule) (client.ScheduleSpec, error) {
 	if err != nil {
 		return client.ScheduleSpec{}, err
 	}
-	spec := client.ScheduleSpec{StartAt: s.GrantedAt.UTC().Truncate(time.Second), EndAt: s.ExpiresAt, TimeZoneName: "UTC"}
-	for _, c := range calendars {
-		spec.Calendars = append(spec.Calendars, client.ScheduleCalendarSpec{
+	return client.ScheduleSpec{
+		StartAt: s.GrantedAt.UTC().Truncate(time.Second), EndAt: s.ExpiresAt, TimeZoneName: "UTC", Calendars: Calendars(calendars),
+	}, nil
+}
+
+// Calendars writes calendars in Temporal's terms.
+func Calendars(list []schedule.Calendar) []client.ScheduleCalendarSpec {
+	var out []client.ScheduleCalendarSpec
+	for _, c := range list {
+		out = append(out, client.ScheduleCalendarSpec{
 			Second: []client.ScheduleRange{{}}, Minute: ranges(c.Minutes), Hour: ranges(c.Hours), DayOfMonth: ranges(c.Days), Month: ranges(c.Months),
 			Year: ranges(schedule.Set{c.Year}), DayOfWeek: []client.ScheduleRange{{Start: 0, End: 6}},
 		})
 	}
-	return spec, nil
+	return out
 }
 
 // ranges writes a set as few ranges, of an even step each.

@@ -142,7 +142,7 @@ func passQuery(tier int, pass []string) string {
 	}
 	side := func(h recon.Hand) string {
 		return fmt.Sprintf(`(SELECT n, %s AS k%s, row_number() OVER (PARTITION BY %s ORDER BY %s) AS o, count(*) OVER (PARTITION BY %[3]s) AS many
-			FROM recon_rest_%s WHERE NOT taken AND %[1]s IS NOT NULL)`, key, columns, partition, order, h)
+			FROM recon_rest_%[5]s WHERE NOT taken AND %[1]s IS NOT NULL)`, key, columns, partition, order, h)
 	}
 	unclear := "(l.many > 1 OR r.many > 1)"
 	if len(pass) > 0 {

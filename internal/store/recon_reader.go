@@ -214,3 +214,20 @@ func (r *Reader) BreakEvents(ctx context.Context, id int64) ([]recon.Event, erro
 	}
 	return out, nil
 }
+
+// BreakEntries lists the ledger entries of the runs that did something to a break,
+// oldest first.
+func (r *Reader) BreakEntries(ctx context.Context, id int64) ([]LoggedEntry, error) {
+	rows := []LoggedEntry{}
+	err := r.db.SelectContext(ctx, &rows, `
+		SELECT e.entry_id, e.recorded_at, e.type, e.action, e.outcome, e.reason, e.actor_type, e.actor_iss, e.actor_sub, e.subject_kind, e.subject_id,
+			e.desk, e.request_id, e.trace_id, e.workflow_id, e.ai_explanation, e.agent_input, e.agent_output, e.agent_version, e.override_type,
+			e.is_simulation, e.leaf_sha256, e.leaf
+		FROM api.agent_action_audit_log e
+		WHERE e.subject_kind = 'recon' AND e.type = 'recon.done' AND e.subject_id IN (SELECT run_key FROM api.trade_break_event WHERE break_id = $1)
+		ORDER BY e.recorded_at, e.entry_id LIMIT $2`, id, maxHistory)
+	if err != nil {
+		return nil, fmt.Errorf("reading the entries of break %d: %w", id, classify(err))
+	}
+	return rows, nil
+}
