@@ -58,10 +58,14 @@ type Sources struct {
 	byName map[string]Source
 }
 
+// DropCopy is the name of the default source of drop copies: the book of one's own
+// executions, which the shipped profile of reconciliation compares with a broker's.
+const DropCopy = "dropcopy"
+
 // Default are the sources that are there without a file: one of each kind but the
-// generic one, named by it, whose senders need a token.
+// generic one, named by it, and DropCopy. Their senders need a token.
 func Default() *Sources {
-	s := &Sources{byName: map[string]Source{}}
+	s := &Sources{byName: map[string]Source{DropCopy: {Name: DropCopy, Kind: FIX}}}
 	for _, k := range Kinds() {
 		if k != Kind(alert.Generic) {
 			s.byName[string(k)] = Source{Name: string(k), Kind: k}
