@@ -146,7 +146,7 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	notices := &activities.Notices{InTx: store.InTx[activities.NoticeTx](d.Store), Messenger: d.Messenger}
 	incidents := &activities.Incidents{InTx: store.InTx[activities.IncidentTx](d.Store), Verifier: d.Verifier}
 	fails := &activities.Fails{InTx: store.InTx[activities.FailsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
-	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool, Profiles: d.Profiles}
 	recons := newRecons(d)
 	slots := &activities.Slots{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	schedules := &activities.Schedules{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}

@@ -21,7 +21,9 @@ import (
 
 func importCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "import", Short: "Send files to the API"}
-	cmd.AddCommand(importFailsCommand(), importTransactionsCommand())
+	cmd.AddCommand(importFailsCommand(), importTransactionsCommand(),
+		importMappedCommand("trades", "Load trades in the form that a profile describes"),
+		importMappedCommand("confirmations", "Load confirmations, the other side's word for trades"))
 	return cmd
 }
 
