@@ -37,6 +37,8 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzReadFails -fuzztime 1m ./internal/intake
 	go test -run '^$$' -fuzz FuzzReadTransactions -fuzztime 1m ./internal/intake
 	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m -fuzzminimizetime 1x ./internal/fix
+	go test -run '^$$' -fuzz FuzzReadRecords -fuzztime 1m ./internal/intake
+	go test -run '^$$' -fuzz FuzzLoadProfile -fuzztime 1m ./internal/recon
 	go test -run '^$$' -fuzz FuzzVerify -fuzztime 1m -fuzzminimizetime 1x ./internal/seal
 	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m -fuzzminimizetime 1x ./internal/alert
 
@@ -60,6 +62,10 @@ bench-log: setup ## measure the log: appends with the sequencer, verification of
 .PHONY: bench-load
 bench-load: setup ## load 1,000,000 transactions and compare with psql's copy
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run TestAMillionTransactions ./e2e
+
+.PHONY: bench-recon
+bench-recon: setup ## compare 1,000,000 trades with 1,000,000: seconds by phase, memory, and how long the log waits
+	FINOBS_BENCH=1 go test -count=1 -v -timeout 30m -run TestAMillionTradesASide ./e2e
 
 .PHONY: chaos
 chaos: setup ## 1,000 crashes of the sequencer between commit, sign and publish

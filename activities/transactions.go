@@ -10,6 +10,7 @@ import (
 	"finobs/internal/failpoint"
 	"finobs/internal/fault"
 	"finobs/internal/intake"
+	"finobs/internal/recon"
 	"finobs/internal/transaction"
 )
 
@@ -26,6 +27,7 @@ type Transactions struct {
 	InTx     Transaction[TransactionsTx]
 	Verifier *attest.Verifier
 	Spool    Spool
+	Profiles *recon.Catalogue // by which files in somebody's own form are read
 }
 
 // ImportTransactionsFile loads a spooled file in one database transaction: all
@@ -35,13 +37,39 @@ func (x *Transactions) ImportTransactionsFile(ctx context.Context, in ImportInpu
 	if in.File.Kind != intake.KindTransactions || in.File.Source == "" {
 		return nil, temporalError(fault.New(fault.Invalid, "invalid-import", "a file of kind %q and source %q is not one of transactions", in.File.Kind, in.File.Source))
 	}
-	return importFile(ctx, x.InTx, x.Verifier, x.Spool, in, loadTransactions)
+	return importFile(ctx, x.InTx, x.Verifier, x.Spool, in, x.load)
 }
 
-func loadTransactions(ctx context.Context, tx TransactionsTx, l loading) (loaded, error) {
+// read reads a file as it says.
+func (x *Transactions) read(l loading, put func(int, *transaction.Transaction) error) (intake.TransactionReport, error) {
+	f := l.file
+	if f.Profile == "" {
+		return intake.ReadTransactions(l.content, f.Format, put)
+	}
+	p, err := x.Profiles.ByDigest(f.Profile, f.ProfileDigest)
+	if err != nil {
+		return intake.TransactionReport{}, err
+	}
+	h, err := p.SideNamed(f.ProfileSide)
+	if err != nil {
+		return intake.TransactionReport{}, err
+	}
+	status := f.Status
+	if status == "" {
+		status = transaction.New
+	}
+	out, err := intake.ReadMappedTransactions(l.content, p.Books[h].Layout, status, put)
+	if err == nil && out.Rows == 0 && out.BadLines > 0 {
+		// Recorded, it would keep the file from being read by a profile that fits.
+		err = fault.New(fault.Invalid, "file-not-clean", "no line of the file is good; %s", out.Refusal())
+	}
+	return out, err
+}
+
+func (x *Transactions) load(ctx context.Context, tx TransactionsTx, l loading) (loaded, error) {
 	var out intake.TransactionReport
 	err := tx.StageTransactions(ctx, func(put func(int, *transaction.Transaction) error) (err error) {
-		out, err = intake.ReadTransactions(l.content, l.file.Format, put)
+		out, err = x.read(l, put)
 		return err
 	})
 	if err != nil {
@@ -59,10 +87,14 @@ func loadTransactions(ctx context.Context, tx TransactionsTx, l loading) (loaded
 	failpoint.Hit("transactions.after-merge")
 	out.Changes = changes
 	out.Repeat(repeated, first)
-	return loaded{report: out, refusal: out.Refusal(), details: canonical.Object{
+	details := canonical.Object{
 		"kind": string(intake.KindTransactions), "format": string(l.file.Format),
 		"rows": strconv.Itoa(out.Rows), "bad_lines": strconv.Itoa(out.BadLines),
 		"added": strconv.FormatInt(changes.Added, 10), "corrected": strconv.FormatInt(changes.Corrected, 10),
 		"unchanged": strconv.FormatInt(changes.Unchanged, 10), "repeated": strconv.FormatInt(repeated, 10),
-	}}, nil
+	}
+	if l.file.Profile != "" {
+		details["profile"], details["profile_sha256"], details["profile_side"] = l.file.Profile, l.file.ProfileDigest, l.file.ProfileSide
+	}
+	return loaded{report: out, refusal: out.Refusal(), details: details}, nil
 }

@@ -9,7 +9,9 @@ import (
 
 	"finobs/internal/blobdir"
 	"finobs/internal/fault"
+	"finobs/internal/intake"
 	"finobs/internal/recon"
+	"finobs/internal/transaction"
 	"finobs/workflows"
 
 	"github.com/gin-gonic/gin"
@@ -22,6 +24,8 @@ import (
 // reconRoutes are those of reconciliation; see docs/reconciliation.md.
 func (s *Server) reconRoutes() []route {
 	return []route{
+		raw(http.MethodPost, "/ingest/trades", ImportRun, "Load trades in the form that a profile describes", s.ingestMapped("")),
+		raw(http.MethodPost, "/ingest/confirmations", ImportRun, "Load confirmations, the other side's word for trades", s.ingestMapped(transaction.Confirmed)),
 		raw(http.MethodPost, "/recon/files", ReconRun, "Send a file that runs can name by its SHA-256", s.receiveReconFile),
 		raw(http.MethodPut, "/recon/files", ReconRun, "The same as POST", s.receiveReconFile),
 		on(http.MethodPost, "/recon/runs", ReconRun, "Compare two sides", s.startRecon),
@@ -55,6 +59,31 @@ func (s *Server) receiveReconFile(c *gin.Context) {
 		abort(c, fault.New(fault.Invalid, "file-empty", "the body is empty; send the file as the body: --data-binary @FILE"))
 	default:
 		c.JSON(http.StatusOK, gin.H{"sha256": sha, "bytes": size})
+	}
+}
+
+// ingestMapped takes the body as a file of trades in the form of a profile's side.
+// Those whose record states no status get the one given.
+func (s *Server) ingestMapped(status transaction.Status) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		file, err := fileParameters(c, "source", "profile", "side", "file_name", "origin", "strict")
+		if err == nil {
+			file, err = withSource(c, file)
+		}
+		var p *recon.Profile
+		if err == nil {
+			p, err = s.Profiles.Named(c.Query("profile"))
+		}
+		if err == nil {
+			_, err = p.SideNamed(c.Query("side"))
+		}
+		if err != nil {
+			abort(c, err)
+			return
+		}
+		file.Kind, file.Status = intake.KindTransactions, status
+		file.Profile, file.ProfileDigest, file.ProfileSide = p.Name, p.Digest, c.Query("side")
+		s.ingest(c, file)
 	}
 }
 

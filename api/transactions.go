@@ -192,6 +192,11 @@ func transactionsFile(c *gin.Context) (intake.File, error) {
 	}
 	file.Kind, file.Format = intake.KindTransactions, format
 	file.Strict = file.Strict || format == intake.JSON
+	return withSource(c, file)
+}
+
+// withSource adds whose books a file is of: the caller's, unless he says otherwise.
+func withSource(c *gin.Context, file intake.File) (intake.File, error) {
 	file.Source = c.DefaultQuery("source", principal(c).Subject)
 	if file.Source == "" || len(file.Source) > maxSource || !utf8.ValidString(file.Source) ||
 		strings.ContainsFunc(file.Source, unicode.IsControl) || strings.TrimSpace(file.Source) != file.Source {

@@ -10,6 +10,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"finobs/internal/recon"
+	"finobs/workflows"
+
+	"go.temporal.io/sdk/client"
 )
 
 const tinyHeader = "TradeID,Date,Ticker,Quantity,Price,Side,Broker\n"
@@ -177,7 +182,7 @@ func edited(t *testing.T, path, from, to string) string {
 func TestReconCommandSpeaksPlainly(t *testing.T) {
 	left, right := tinyFiles(t)
 	out, code := reconcile(t, left, right, "--profile", "by-trade-id", "--breaks", "1")
-	for _, part := range []string{"breaks: 4 (4 new", "quantity         1", "Broker Operations", "and 3 more"} {
+	for _, part := range []string{"breaks: 4 (4 new", "quantity       1", "Broker Operations", "and 3 more"} {
 		if !strings.Contains(out, part) {
 			t.Errorf("the output lacks %q:\n%s", part, out)
 		}
@@ -305,5 +310,78 @@ func TestARunSurvivesTheWorker(t *testing.T) {
 				t.Errorf("%s: %s gives %d, want %d", place, query, got, wanted)
 			}
 		}
+	}
+}
+
+// A file in somebody's own form is loaded by a profile, and is then a book to compare.
+func TestTradesAreLoadedByAProfile(t *testing.T) {
+	left, _ := tinyFiles(t)
+	name := source()
+	run := func(args ...string) string {
+		out, _ := exec.Command(filepath.Join(bin, "finobs"), append([]string{"import"}, append(args, "--state", world.Dir, "--source", name)...)...).CombinedOutput()
+		return string(out)
+	}
+	if out := run("trades", left, "--profile", "by-trade-id", "--side", "left"); !strings.Contains(out, "    6     5    0      5") {
+		t.Errorf("got\n%s", out)
+	}
+	if list := trades(t, "source="+name); len(list) != 5 || list[0]["currency"] != "USD" || list[0]["status"] != "new" {
+		t.Errorf("got %v", list)
+	}
+	worse := edited(t, left, ",345.00,", ",,")
+	if out := run("confirmations", worse, "--profile", "by-trade-id", "--side", "right"); !strings.Contains(out, "error: line 4 price: it is empty") || !strings.Contains(out, "    6     4    1      0          4") {
+		t.Errorf("got\n%s", out)
+	}
+	if list := trades(t, "source="+name+"&status=confirmed"); len(list) != 4 {
+		t.Errorf("%d are confirmed", len(list))
+	}
+	for want, args := range map[string][]string{
+		"there is no profile":         {"trades", left, "--profile", "nosuch", "--side", "left"},
+		"must be left or right":       {"trades", left, "--profile", "by-trade-id", "--side", "up"},
+		"from the record":             {"trades", left, "--profile", "dropcopy-vs-broker", "--side", "left"},
+		`has no column "TradeID"`:     {"trades", samplesOfRecon + "broker_trades.csv", "--profile", "by-trade-id", "--side", "left"},
+		"no line of the file is good": {"trades", edited(t, left, "345.00", "x"), "--profile", "oms-vs-broker", "--side", "left"},
+	} {
+		if want == "no line of the file is good" {
+			path := filepath.Join(t.TempDir(), "bad.csv")
+			if err := os.WriteFile(path, []byte(tinyHeader+"1,x,x,x,x,x,x\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			args = []string{"trades", path, "--profile", "by-trade-id", "--side", "left"}
+		}
+		if out := run(args...); !strings.Contains(out, want) {
+			t.Errorf("want %q:\n%s", want, out)
+		}
+	}
+}
+
+// Profiles with a schedule are in Temporal, and what fires them needs no signature.
+func TestProfilesRunByThemselves(t *testing.T) {
+	handle := world.temporal.ScheduleClient().GetHandle(t.Context(), "recon-dropcopy-vs-broker")
+	eventually(t, "Temporal has the schedule of the profile", func() bool {
+		_, err := handle.Describe(t.Context())
+		return err == nil
+	})
+	if err := handle.Trigger(t.Context(), client.ScheduleTriggerOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the run is on record", func() bool {
+		return count(t, world, "SELECT count(*) FROM finobs.recon_run WHERE profile = 'dropcopy-vs-broker' AND requested_sub = 'worker' AND state = 'done'") > 0
+	})
+}
+
+// Nobody gets a comparison of another profile, or another file, by starting the
+// workflow himself.
+func TestAReconciliationThatNothingVouchesForIsRefused(t *testing.T) {
+	id := fmt.Sprintf("recon-forged-%d", unique.Add(1))
+	run, err := world.temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: workflows.TaskQueue}, workflows.Reconcile,
+		workflows.ReconInput{Command: "x", Request: recon.Request{Profile: "by-trade-id", Origin: "live"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Get(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "not signed") {
+		t.Errorf("got %v", err)
+	}
+	if n := count(t, world, "SELECT count(*) FROM ledger.entry WHERE type = 'workflow.refused' AND subject_id = $1", id); n != 1 {
+		t.Errorf("%d refusals are on record", n)
 	}
 }

@@ -160,7 +160,7 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	logs := &activities.FIXLogs{InTx: store.InTx[activities.FIXTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
 	events := &activities.Events{InTx: store.InTx[activities.EventTx](d.Store), Verifier: d.Verifier, Segments: d.Segments}
 	detection := &activities.Detection{InTx: store.InTx[activities.DetectTx](d.Store), Verifier: d.Verifier, Fails: fails, Specs: d.Detectors}
-	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool}
+	transactions := &activities.Transactions{InTx: store.InTx[activities.TransactionsTx](d.Store), Verifier: d.Verifier, Spool: d.Spool, Profiles: d.Profiles}
 	incidentActs := &activities.IncidentActs{InTx: store.InTx[activities.IncidentActTx](d.Store), Verifier: d.Verifier}
 	lives := &activities.Lives{InTx: store.InTx[activities.LifeTx](d.Store)}
 	recons := newRecons(d)

@@ -23,7 +23,9 @@ func importCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "import", Short: "Send files to the API"}
 	cmd.AddCommand(importFailsCommand(), importTransactionsCommand(), importFIXCommand(),
 		importEventsCommand("alerts", "Send the body of a monitoring webhook", ""),
-		importEventsCommand("heartbeats", "Send heartbeats", "heartbeat"))
+		importEventsCommand("heartbeats", "Send heartbeats", "heartbeat"),
+		importMappedCommand("trades", "Load trades in the form that a profile describes"),
+		importMappedCommand("confirmations", "Load confirmations, the other side's word for trades"))
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"finobs/internal/canonical"
+	"finobs/internal/transaction"
 )
 
 // Kind says what a file holds, and with that how it is read.
@@ -106,6 +107,12 @@ type File struct {
 	Strict        bool   `json:"strict"`             // one bad line refuses the whole file
 	Desk          string `json:"desk,omitempty"`     // of what a FIX log tells
 	Currency      string `json:"currency,omitempty"` // of executions of a FIX log that name none
+
+	// Of transactions in somebody's own form: how they are read.
+	Profile       string             `json:"profile,omitempty"`        // name
+	ProfileDigest string             `json:"profile_digest,omitempty"` // SHA-256 of its text in hexadecimal
+	ProfileSide   string             `json:"profile_side,omitempty"`   // left or right
+	Status        transaction.Status `json:"status,omitempty"`         // of trades whose record states none; new when empty
 }
 
 // Fails reports whether the file is one of the SEC's.
@@ -133,7 +140,11 @@ func (f File) Digest() (string, error) {
 	if f.Kind == KindFIX {
 		o["desk"], o["currency"] = f.Desk, f.Currency
 	}
-	return canonical.Digest("finobs.import.v2", o)
+	if f.Profile == "" { // dito
+		return canonical.Digest("finobs.import.v2", o)
+	}
+	o["profile"], o["profile_digest"], o["profile_side"], o["status"] = f.Profile, f.ProfileDigest, f.ProfileSide, string(f.Status)
+	return canonical.Digest("finobs.import.v3", o)
 }
 
 // RepeatedLine is a line whose trade id an earlier line of the same file has.
@@ -155,6 +166,12 @@ func (r *TransactionReport) Repeat(n int64, first []RepeatedLine) {
 			Problem: fmt.Sprintf("%q was on line %d already, which is the one that is imported; leave one of the two out", shown(l.TradeID), l.First),
 		})
 	}
+	r.sort()
+}
+
+// sort brings errors that were found one after the other into the order of lines,
+// and keeps as many as a report lists.
+func (r *TransactionReport) sort() {
 	slices.SortStableFunc(r.Errors, func(a, b LineError) int { return cmp.Compare(a.Line, b.Line) })
 	r.Errors = r.Errors[:min(len(r.Errors), MaxReports)]
 	r.ErrorsOmitted = r.BadLines - len(r.Errors)

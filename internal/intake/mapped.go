@@ -106,8 +106,8 @@ func (m *recordReader) sniff() error {
 			return notRecords("this is %s; expected is %s", f.what, m.expected())
 		}
 	}
-	if bytes.IndexByte(head, 0) >= 0 {
-		return notRecords("the file has NUL bytes near its beginning: UTF-16 or no text at all; expected is %s", m.expected())
+	if bytes.Count(head, []byte{0})*4 > len(head) {
+		return notRecords("a quarter of its first bytes and more are NUL bytes: UTF-16 or no text at all; expected is %s", m.expected())
 	}
 	if m.layout.Format == "" {
 		m.layout.Format = CSV

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 	"unicode"
@@ -193,6 +194,37 @@ func (r *Record) Transaction() (transaction.Transaction, *LineError) {
 		Account: r.Get(Account), Counterparty: r.Get(Counterparty), Venue: r.Get(Venue), Status: transaction.Status(r.Get(TradeStatus)), Desk: r.Get(Desk),
 	}
 	return t, nil
+}
+
+// ReadMappedTransactions is ReadTransactions for files in somebody's own form. Trades
+// whose record states no status get the one given.
+func ReadMappedTransactions(r io.Reader, l Layout, status transaction.Status, yield func(line int, t *transaction.Transaction) error) (TransactionReport, error) {
+	var report TransactionReport
+	var lacking []LineError
+	n := 0
+	lines, err := ReadRecords(r, l, func(record *Record) error {
+		t, e := record.Transaction()
+		if e != nil {
+			n++
+			if len(lacking) < MaxReports {
+				lacking = append(lacking, *e)
+			}
+			return nil
+		}
+		if t.Status == "" {
+			t.Status = status
+		}
+		return yield(record.Line, &t)
+	})
+	report.LineReport = lines
+	if n == 0 || err != nil {
+		return report, err
+	}
+	report.Rows -= n
+	report.BadLines += n
+	report.Errors = append(report.Errors, lacking...)
+	report.sort()
+	return report, nil
 }
 
 // RecordOf is a transaction as a record.

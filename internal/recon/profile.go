@@ -1,6 +1,7 @@
 package recon
 
 import (
+	"finobs/internal/fault"
 	"finobs/internal/intake"
 	"finobs/internal/schedule"
 
@@ -70,4 +71,18 @@ func (p *Profile) Files(h Hand) bool { return p.Books[h].Book == "" }
 // HasAllocations reports whether both sides have allocations to compare.
 func (p *Profile) HasAllocations() bool {
 	return p.Books[Left].Allocations != nil && p.Books[Right].Allocations != nil
+}
+
+// SideNamed is the hand of a name, of which the profile says how files are read.
+func (p *Profile) SideNamed(name string) (Hand, error) {
+	for _, h := range []Hand{Left, Right} {
+		if name != h.String() {
+			continue
+		}
+		if !p.Files(h) {
+			return h, fault.New(fault.Invalid, "invalid-profile", "profile %s takes the %s side from the record; it does not say how a file is read", p.Name, h)
+		}
+		return h, nil
+	}
+	return 0, fault.New(fault.Invalid, "invalid-profile", "side %q must be left or right", cut(name, 40))
 }

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"finobs/internal/intake"
-	"finobs/internal/pgtest"
 	"finobs/internal/recon"
 	"finobs/internal/store"
 	"finobs/profiles"
@@ -128,6 +126,3 @@ func TestExactlyThePlantedBreaksAreFound(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
-
-var _ = intake.CSV
-var _ = pgtest.Main
