@@ -43,6 +43,7 @@ type demo struct {
 	people  map[string]caller
 	report  []demoStep
 
+	morning    morning
 	approvalID string
 	exportID   string
 	bundle     string // path of the folder

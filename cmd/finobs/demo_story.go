@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"finobs/internal/config"
@@ -31,10 +32,19 @@ type storyStep struct {
 }
 
 func (d *demo) steps() []storyStep {
+	return slices.Concat(d.firstSteps(), d.morningSteps(), d.exportSteps())
+}
+
+func (d *demo) firstSteps() []storyStep {
 	return []storyStep{
 		{"import a real SEC fails-to-deliver file", "every line is read, and the file's own trailer agrees", d.importFile},
 		{"import it again", "content is imported once", d.importAgain},
 		{"look at the incidents", "the share test of Reg SHO opened one incident a security", d.lookAtIncidents},
+	}
+}
+
+func (d *demo) exportSteps() []storyStep {
+	return []storyStep{
 		{"alice asks for an export", "nothing leaves without approval; asking twice is one request", d.askForExport},
 		{"alice tries to approve it herself", "the requester never counts", d.approveOwn},
 		{"an intruder signals the workflow with Temporal's own client", "a Temporal message alone authorises nothing", d.forgeSignal},

@@ -175,7 +175,7 @@ func (w *Watch) key(out event.Event, e *fix.Event) string {
 	case e.Message == "": // a line of the log, which has nothing but its time and its words
 		parts = append(parts, w.at.UTC().Format(time.RFC3339Nano), e.Text)
 		w.same[e.Text]++
-		parts = append(parts, strconv.Itoa(w.same[e.Text]))
+		parts = append(parts, w.pair, strconv.Itoa(w.same[e.Text]))
 		if !w.told {
 			parts = append(parts, w.log.ContentSHA256, strconv.Itoa(e.Line))
 		}

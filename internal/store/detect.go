@@ -247,7 +247,7 @@ func (t *Tx) OpenBreaks(ctx context.Context) ([]detect.Break, error) {
 		Origin      string              `db:"origin"`
 	}
 	err := t.list(ctx, &rows, `
-		SELECT b.break_id, b.profile, b.type, b.key, b.severity, b.owner, b.left_value, b.right_value, b.exposure, b.currency, b.needs_review,
+		SELECT b.break_id, b.profile, b.type, coalesce(nullif(b.left_key, ''), nullif(b.right_key, ''), b.key) AS key, b.severity, b.owner, b.left_value, b.right_value, b.exposure, b.currency, b.needs_review,
 			b.origin, coalesce((SELECT max(e.recorded_at) FROM finobs.trade_break_event e
 				WHERE e.break_id = b.break_id AND e.event IN ('opened', 'reopened')), b.first_seen_at) AS since
 		FROM finobs.trade_break b WHERE b.status = 'open' ORDER BY b.break_id LIMIT $1`, mostBreaks)
