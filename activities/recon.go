@@ -48,6 +48,7 @@ type Recons struct {
 	Profiles *recon.Catalogue
 	Open     func(ctx context.Context, p *recon.Profile) (Matcher, error)
 	Book     func(ctx context.Context, source, origin, from, to string, take func(*intake.Record) error) error
+	Tell     func(ctx context.Context, p recon.Progress) // how far a run is; nil tells nobody
 }
 
 // ReconInput is a request with the API's word for who makes it.
@@ -158,7 +159,7 @@ func (r *reconciling) do(ctx context.Context) (ReconDone, error) {
 	r.run.WorkflowID = info.WorkflowExecution.ID
 	r.run.Key = strings.TrimPrefix(r.run.WorkflowID, ReconWorkflowPrefix)
 	r.run.Profile, r.run.ProfileDigest, r.run.Origin, r.run.StartedAt = r.profile.Name, r.profile.Digest, r.run.Request.Origin, info.StartedTime.UTC()
-	w := &reconWatch{ctx: ctx, began: map[recon.Phase]time.Time{}}
+	w := &reconWatch{ctx: ctx, tell: r.Tell, began: map[recon.Phase]time.Time{}}
 	defer beatWith(ctx, w.last)()
 	if done, found, err := r.recorded(ctx); found || err != nil {
 		return done, err
@@ -245,7 +246,7 @@ func (r *reconciling) record(ctx context.Context, found *recon.Found) error {
 			return err
 		}
 		failpoint.Hit("recon.before-commit")
-		return r.append(ctx, tx, "recon.done", "done", "", reportDetails(run, report))
+		return r.append(ctx, tx, "recon.done", run.Key, "", reportDetails(run, report))
 	})
 }
 
@@ -272,7 +273,7 @@ func badLines(s recon.SideReport) string {
 	return strconv.Itoa(s.Lines.BadLines)
 }
 
-func (r *reconciling) append(ctx context.Context, tx ReconTx, kind, outcome, reason string, details canonical.Object) error {
+func (r *reconciling) append(ctx context.Context, tx ReconTx, kind, ordinal, reason string, details canonical.Object) error {
 	q := r.run.Request
 	for name, value := range map[string]string{
 		"profile": r.run.Profile, "profile_sha256": r.run.ProfileDigest, "origin": r.run.Origin, "left_sha256": q.Left, "right_sha256": q.Right,
@@ -283,8 +284,8 @@ func (r *reconciling) append(ctx context.Context, tx ReconTx, kind, outcome, rea
 			details[name] = value
 		}
 	}
-	_, err := tx.Append(ctx, stepOf(ctx, r.firstRun, kind, r.run.Key), ledger.Entry{
-		Type: kind, Actor: r.by, Subject: ledger.Subject{Kind: "recon", ID: r.run.Key}, Action: "reconcile", Outcome: outcome, Reason: reason,
+	_, err := tx.Append(ctx, stepOf(ctx, r.firstRun, kind, ordinal), ledger.Entry{
+		Type: kind, Actor: r.by, Subject: ledger.Subject{Kind: "recon", ID: r.run.Key}, Action: "reconcile", Outcome: strings.TrimPrefix(kind, "recon."), Reason: reason,
 		Desk: r.desk, RequestID: r.request, TraceID: r.run.TraceID, Details: details,
 	})
 	return err
@@ -301,7 +302,9 @@ func (r *reconciling) fail(ctx context.Context, why error) error {
 		if _, err := tx.InsertReconRun(ctx, run, r.profile.Text); err != nil {
 			return err
 		}
-		return r.append(ctx, tx, "recon.failed", "failed", cut(run.Reason, 2000), canonical.Object{"code": fault.CodeOf(why)})
+		// Tried again, it may fail for another reason.
+		ordinal := strings.Join([]string{run.Key, fault.CodeOf(why), run.Reason}, " ")
+		return r.append(ctx, tx, "recon.failed", ordinal, cut(run.Reason, 2000), canonical.Object{"code": fault.CodeOf(why)})
 	})
 	if err != nil {
 		return err
@@ -311,7 +314,8 @@ func (r *reconciling) fail(ctx context.Context, why error) error {
 
 // reconWatch tells people how far a run has come.
 type reconWatch struct {
-	ctx context.Context //nolint:containedctx // of the activity, which it lives as long as
+	ctx  context.Context //nolint:containedctx // of the activity, which it lives as long as
+	tell func(ctx context.Context, p recon.Progress)
 
 	mu    sync.Mutex
 	now   recon.Progress
@@ -337,19 +341,22 @@ func (w *reconWatch) at(p recon.Progress) {
 	if !known {
 		w.began[p.Phase], w.order = now, append(w.order, p.Phase)
 	}
-	tell := !known || now.After(w.next)
-	if tell {
+	due := w.tell != nil && (!known || now.After(w.next))
+	if due {
 		w.every = min(max(w.every*5/4, firstReport), lastReport)
 		w.next = now.Add(w.every)
 	}
 	w.mu.Unlock()
-	if !tell {
-		return
+	if due {
+		w.tell(w.ctx, p)
 	}
-	info := activity.GetInfo(w.ctx).WorkflowExecution
-	client := activity.GetClient(w.ctx)
-	if err := client.SignalWorkflow(w.ctx, info.ID, info.RunID, SignalReconProgress, p); err != nil {
-		activity.GetLogger(w.ctx).Debug("progress not reported", "error", err)
+}
+
+// SignalRecon tells the workflow of an activity how far its run is.
+func SignalRecon(ctx context.Context, p recon.Progress) {
+	info := activity.GetInfo(ctx).WorkflowExecution
+	if err := activity.GetClient(ctx).SignalWorkflow(ctx, info.ID, info.RunID, SignalReconProgress, p); err != nil {
+		activity.GetLogger(ctx).Debug("progress not reported", "error", err)
 	}
 }
 

@@ -33,6 +33,10 @@ func TestCommandsOfTheTransactions(t *testing.T) {
 		`"price":"37.3"`, `"version":2`, `"next_before":0`)
 }
 
+func TestCommandsOfTheReconciliation(t *testing.T) {
+	runCommandsOf(t, "../docs/reconciliation.md", "OMS: 501 rows", "497 by key", "and 22 more", `"type":"fee"`, `"event":"opened"`, `"type":"recon.done"`, "by-trade-id")
+}
+
 // runCommandsOf runs the first script of a page and looks for its output.
 func runCommandsOf(t *testing.T, page string, wanted ...string) {
 	t.Helper()

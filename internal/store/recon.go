@@ -72,7 +72,7 @@ func (w *Writer) Recon(ctx context.Context, p *recon.Profile) (*Recon, error) {
 	r := &Recon{w.db, conn, p}
 	statements := append(reconTables(recon.Left), reconTables(recon.Right)...)
 	statements = append([]string{"DISCARD TEMPORARY", "SET work_mem = '64MB'"}, statements...)
-	statements = append(statements, `CREATE TEMPORARY TABLE recon_pair (l integer NOT NULL, r integer NOT NULL, tier integer NOT NULL,
+	statements = append(statements, "CREATE TEMPORARY TABLE recon_twice (key0 text PRIMARY KEY)", `CREATE TEMPORARY TABLE recon_pair (l integer NOT NULL, r integer NOT NULL, tier integer NOT NULL,
 		confidence numeric NOT NULL, review boolean NOT NULL)`)
 	for _, s := range statements {
 		if _, err := r.exec(ctx, s); err != nil {

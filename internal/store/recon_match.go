@@ -46,12 +46,18 @@ func (r *Recon) Match(ctx context.Context, phase func(recon.Phase)) (recon.Match
 // twice lists the rows whose first key several rows of either side have.
 func (r *Recon) twice(ctx context.Context, _ *recon.Matched) error {
 	for _, h := range []recon.Hand{recon.Left, recon.Right} {
+		if _, err := r.exec(ctx, `INSERT INTO recon_twice
+			SELECT key0 FROM recon_`+h.String()+` WHERE key0 IS NOT NULL GROUP BY key0 HAVING count(*) > 1 ON CONFLICT DO NOTHING`); err != nil {
+			return err
+		}
+	}
+	if err := r.count(ctx, "recon_twice"); err != nil {
+		return err
+	}
+	for _, h := range []recon.Hand{recon.Left, recon.Right} {
 		if _, err := r.exec(ctx, `INSERT INTO recon_twice_`+h.String()+` (n, key0, ord)
 			SELECT t.n, t.key0, row_number() OVER (PARTITION BY t.key0 ORDER BY t.id COLLATE "C", `+hashOf("t")+`, t.n)
-			FROM recon_`+h.String()+` t JOIN (
-				SELECT key0 FROM recon_left WHERE key0 IS NOT NULL GROUP BY key0 HAVING count(*) > 1
-				UNION SELECT key0 FROM recon_right WHERE key0 IS NOT NULL GROUP BY key0 HAVING count(*) > 1
-			) k USING (key0)`); err != nil {
+			FROM recon_`+h.String()+` t JOIN recon_twice k USING (key0)`); err != nil {
 			return err
 		}
 		if err := r.count(ctx, "recon_twice_"+h.String()); err != nil {
