@@ -195,6 +195,7 @@ func (w incidentAct) check(ctx context.Context, i incident.Incident, other *inci
 		return err
 	case incident.Adopt:
 		return w.checkParent(ctx, i, other)
+	default: // names nothing else
 	}
 	return nil
 }
@@ -343,6 +344,7 @@ func detailsOf(a incident.Act, before, after incident.Incident) canonical.Object
 		o["transaction_id"] = strconv.FormatInt(after.TransactionID, 10)
 	case incident.Adopt:
 		o["parent_id"], o["parent_was"] = strconv.FormatInt(after.ParentID, 10), strconv.FormatInt(before.ParentID, 10)
+	default: // the status says it
 	}
 	return o
 }

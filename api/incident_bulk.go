@@ -16,7 +16,7 @@ const (
 	// bulkLimit is how many incidents one call acts on.
 	bulkLimit = 500
 	// bulkWorkers is how many acts of one call are under way at once.
-	bulkWorkers = 16
+	bulkWorkers = 8
 )
 
 type incidentBulkInput struct {

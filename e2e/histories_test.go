@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"finobs/internal/incident"
 	"finobs/internal/intake"
@@ -126,6 +127,37 @@ func TestSaveHistoriesOfLives(t *testing.T) {
 	ladder := l.wants(t, "alice", "desk.ladder")
 	ladder.untilStatus(t, "expired")
 	save(t, l.stack, dir, "approval-ladder", ladder.workflowID(t))
+}
+
+// TestSaveHistoriesOfIncidents saves the lives of incidents and what people do to
+// them.
+func TestSaveHistoriesOfIncidents(t *testing.T) {
+	dir := os.Getenv("FINOBS_SAVE_HISTORIES")
+	if dir == "" {
+		t.Skip("FINOBS_SAVE_HISTORIES names no folder; make histories sets it")
+	}
+	l := newLife(t, told, desk)
+	l.withDesk(t, quickDesk)
+	l.startMail(t)
+	l.startWorkers(t, 1)
+	l.startAPIs(t, 1)
+	climbs, merged := l.opens(t, "alice", "high", ""), l.opens(t, "alice", "medium", "")
+	eventually(t, "it lives", func() bool { return l.runs(t, "incident-life-"+merged.id) })
+	want(t, merged.does(t, "bob", "merge", `{"into":`+climbs.id+`,"reason":"the same"}`), http.StatusOK)
+	eventually(t, "the life of what was merged has ended", func() bool { return !l.runs(t, "incident-life-"+merged.id) })
+	save(t, l.stack, dir, "incident-life-merged", "incident-life-"+merged.id)
+	climbs.untilRung(t, "1-repeat-")
+	act := want(t, climbs.does(t, "bob", "acknowledge", `{"note":"mine"}`), http.StatusOK).str("act_id")
+	save(t, l.stack, dir, "incident-act", workflows.IncidentActWorkflowID(act))
+	want(t, climbs.does(t, "bob", "unacknowledge", ""), http.StatusOK)
+	climbs.untilRung(t, "2-reminder-1")
+	want(t, climbs.does(t, "bob", "resolve", `{"resolution":"restarted"}`), http.StatusOK)
+	climbs.untilStatus(t, "closed")
+	eventually(t, "the life has ended", func() bool { return !l.runs(t, "incident-life-"+climbs.id) })
+	save(t, l.stack, dir, "incident-life-closed", "incident-life-"+climbs.id)
+	ends := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	window := want(t, l.call(t, "bob", "POST", "/maintenance-windows", `{"title":"upgrade","system":"none","ends_at":"`+ends+`"}`), http.StatusCreated).str("act_id")
+	save(t, l.stack, dir, "incident-act-window", workflows.IncidentActWorkflowID(window))
 }
 
 func save(t *testing.T, s *stack, dir, name, workflowID string) {

@@ -2,6 +2,7 @@ package deskfile_test
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,21 @@ func TestTheShippedFileLoads(t *testing.T) {
 	}
 	if d.Terms("", desk.Critical).Acknowledge != 5*time.Minute || d.RaisedTo(97) != desk.Critical {
 		t.Errorf("critical is acknowledged in %s, 97 notices are %s", d.Terms("", desk.Critical).Acknowledge, d.RaisedTo(97))
+	}
+}
+
+func TestTheExampleOfTheDocsLoads(t *testing.T) {
+	text, err := os.ReadFile("../../docs/incidents.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "```yaml\n")
+	shown, _, closed := strings.Cut(rest, "```")
+	if !found || !closed {
+		t.Fatal("docs/incidents.md has no example")
+	}
+	if d := load(t, shown); d.Terms("fix-desk", desk.Critical).Acknowledge != 2*time.Minute || d.Terms("", desk.Low).Resolve != 120*time.Hour {
+		t.Error("the example says something else")
 	}
 }
 

@@ -26,8 +26,9 @@ func (rules) Terms(owner string, s desk.Severity) incident.Terms {
 		return incident.Terms{Acknowledge: 5 * time.Minute, Resolve: 4 * time.Hour}
 	case desk.High:
 		return incident.Terms{Acknowledge: 30 * time.Minute, Resolve: 8 * time.Hour}
+	default:
+		return incident.Terms{}
 	}
-	return incident.Terms{}
 }
 
 func (rules) ReopenWindow() time.Duration { return time.Hour }
