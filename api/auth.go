@@ -89,7 +89,7 @@ func (s *Server) guard(c *gin.Context) {
 		return
 	case wanted == Public:
 		return
-	case wanted == Ingest && c.GetHeader("Authorization") == "" && s.signed(c.Param("source")):
+	case wanted == Ingest && s.signed(c):
 		return // the handler verifies the signature, which is over the body
 	}
 	p, err := s.authenticate(c)
@@ -108,11 +108,22 @@ func (s *Server) guard(c *gin.Context) {
 	}
 }
 
-// signed reports whether the senders of a source may sign instead of sending a
-// token.
-func (s *Server) signed(name string) bool {
-	from, err := s.Sources.Get(name)
-	return err == nil && from.Verifier != nil
+// signed reports whether a request is to be judged by what its source signs, or by
+// the source's own secret, and not by a token of finobs. The secret may stand where
+// tokens do.
+func (s *Server) signed(c *gin.Context) bool {
+	from, err := s.Sources.Get(c.Param("source"))
+	if err != nil || from.Verifier == nil {
+		return false
+	}
+	if len(c.Request.Header.Values("Authorization")) == 0 {
+		return true
+	}
+	if !from.Verifier.ReadsAuthorization() {
+		return false
+	}
+	_, err = s.authenticate(c)
+	return err != nil
 }
 
 func (s *Server) authenticate(c *gin.Context) (approval.Principal, error) {

@@ -45,7 +45,9 @@ type gap struct {
 }
 
 // NewWatch returns one that has seen nothing.
-func NewWatch(l Log) *Watch { return &Watch{log: l, at: l.ReceivedAt, left: map[string]bool{}, same: map[string]int{}} }
+func NewWatch(l Log) *Watch {
+	return &Watch{log: l, at: l.ReceivedAt, left: map[string]bool{}, same: map[string]int{}}
+}
 
 // kinds of events by those of the log.
 var kinds = map[fix.EventKind]event.Kind{
@@ -57,8 +59,11 @@ var kinds = map[fix.EventKind]event.Kind{
 // Event is what e is to a desk; false when it is no event of its own. Gaps come
 // from Gaps, at the end.
 func (w *Watch) Event(e *fix.Event) (event.Event, bool) {
-	if !e.At.IsZero() {
-		w.at, w.told, w.same = e.At, true, map[string]int{}
+	if !e.At.IsZero() && event.Plausible(e.At) { // a clock that was never set says nothing
+		if !e.At.Equal(w.at) {
+			w.same = map[string]int{}
+		}
+		w.at, w.told = e.At, true
 	}
 	if e.Sender != "" && e.Target != "" {
 		w.pair = pair(e.Sender, e.Target)
@@ -72,7 +77,7 @@ func (w *Watch) Event(e *fix.Event) (event.Event, bool) {
 	}
 	out := event.Event{
 		Source: w.log.Source, Kind: kind, State: event.Point, Severity: event.Medium, System: cmp.Or(e.Sender, w.pair, w.log.Source),
-		OccurredAt: w.at, ReceivedAt: w.log.ReceivedAt, ContentSHA256: w.log.ContentSHA256, Line: e.Line, Origin: w.log.Origin, TraceID: w.log.TraceID,
+		OccurredAt: w.occurred(e), ReceivedAt: w.log.ReceivedAt, ContentSHA256: w.log.ContentSHA256, Line: e.Line, Origin: w.log.Origin, TraceID: w.log.TraceID,
 		Labels: labels(e),
 	}
 	w.describe(&out, e)
@@ -83,6 +88,15 @@ func (w *Watch) Event(e *fix.Event) (event.Event, bool) {
 		return event.Event{}, false
 	}
 	return out, true
+}
+
+// occurred is when an event happened: when its message was sent first, or the
+// latest time that the log named.
+func (w *Watch) occurred(e *fix.Event) time.Time {
+	if !e.FirstSent.IsZero() && event.Plausible(e.FirstSent) {
+		return e.FirstSent
+	}
+	return w.at
 }
 
 // describe gives an event its words, its weight and what it refers to.
@@ -168,8 +182,11 @@ func labels(e *fix.Event) map[string]string {
 // key is the identity of an event: what the message is, wherever and however often
 // it stands in logs. A resent message has the number and the day of the first.
 func (w *Watch) key(out event.Event, e *fix.Event) string {
-	parts := []string{string(out.Kind), e.Sender, e.Target, e.Message, strconv.FormatInt(e.SeqNum, 10), w.at.UTC().Format(time.DateOnly)}
+	parts := []string{string(out.Kind), e.Sender, e.Target, e.Message, strconv.FormatInt(e.SeqNum, 10), out.OccurredAt.UTC().Format(time.DateOnly)}
 	switch {
+	case e.Message != "" && (out.Kind == event.Logon || out.Kind == event.Logout):
+		// These are never resent, and their numbers begin anew more than once a day.
+		parts = append(parts, out.OccurredAt.UTC().Format(time.RFC3339Nano))
 	case e.Gap != nil:
 		parts = append(parts, strconv.FormatInt(e.Gap.From, 10), strconv.FormatInt(e.Gap.To, 10))
 	case e.Message == "": // a line of the log, which has nothing but its time and its words

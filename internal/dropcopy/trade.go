@@ -2,6 +2,8 @@ package dropcopy
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -27,7 +29,12 @@ var minor = map[string]string{"GBp": "GBP", "GBX": "GBP", "ZAc": "ZAR", "ZAC": "
 // TradeID is the id under which the trade of an execution is on record. ExecID is
 // unique within a trading day only (FIX 4.4, tag 17), so the day is part of it.
 func TradeID(e *fix.Event, execID string) string {
-	return event.Cut(approval.Printable(tradeDate(e).Format(time.DateOnly)+"/"+execID), maxName)
+	id := approval.Printable(tradeDate(e).Format(time.DateOnly) + "/" + execID)
+	if len(id) <= maxName {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id)) // two that are long and begin alike are two
+	return event.Cut(id, maxName-1-hex.EncodedLen(len(sum))) + ":" + hex.EncodeToString(sum[:])
 }
 
 func tradeDate(e *fix.Event) time.Time {
@@ -35,6 +42,9 @@ func tradeDate(e *fix.Event) time.Time {
 	at := x.TradeDate
 	if at.IsZero() {
 		at = x.TransactTime
+	}
+	if at.IsZero() {
+		at = e.FirstSent
 	}
 	if at.IsZero() {
 		at = e.At
@@ -52,7 +62,7 @@ func (l Log) Trade(e *fix.Event) (transaction.Transaction, *intake.LineError) {
 	t := transaction.Transaction{
 		ExecutionID: clean(x.ExecID), TradeDate: tradeDate(e), SettlementDate: x.SettlDate, Symbol: clean(cmp.Or(x.Symbol, x.SecurityID)),
 		Account: clean(x.Account), Counterparty: clean(cmp.Or(x.ExecBroker, e.Sender)), Venue: clean(x.LastMkt), Status: transaction.Confirmed,
-		Desk: l.Desk, Fees: x.Commission,
+		Desk: l.Desk,
 	}
 	id := x.ExecID
 	if x.Action != fix.ActionTrade {
@@ -80,15 +90,28 @@ func (l Log) Trade(e *fix.Event) (transaction.Transaction, *intake.LineError) {
 		return t, bad(54, x.Side, "the side is no side of a trade", "1 buy, 2 sell, 5 sell short or 6 sell short exempt")
 	case t.Symbol == "":
 		return t, bad(55, "", "the execution names no security", "Symbol(55) or SecurityID(48)")
-	case !x.LastQty.Valid || !x.LastQty.Decimal.IsPositive():
-		return t, bad(32, x.LastQty.Decimal.String(), "the execution names no quantity", "LastQty(32) above 0")
-	case !x.LastPx.Valid:
-		return t, bad(31, "", "the execution names no price", "LastPx(31)")
+	case !x.LastQty.Valid || !x.LastQty.Decimal.IsPositive() || tooLarge(x.LastQty):
+		return t, bad(32, x.LastQty.Decimal.String(), "the execution names no quantity", "LastQty(32) above 0, of at most 18 digits before the point")
+	case !x.LastPx.Valid || tooLarge(x.LastPx):
+		return t, bad(31, x.LastPx.Decimal.String(), "the execution names no price", "LastPx(31), of at most 18 digits before the point")
+	case tooLarge(x.Commission):
+		return t, bad(12, x.Commission.Decimal.String(), "the commission is no sensible number", "Commission(12), of at most 18 digits before the point")
 	case !intake.CurrencyCode(code):
 		return t, bad(15, code, "the execution names no currency of ISO 4217", "Currency(15), or a currency of the source: ?currency=USD")
 	}
 	t.Side, t.Quantity, t.Price, t.Currency = side, x.LastQty.Decimal, x.LastPx.Decimal.Mul(scale), code
+	if x.Commission.Valid && (x.CommType == "" || x.CommType == absolute) { // a rate is no amount
+		t.Fees = decimal.NullDecimal{Decimal: x.Commission.Decimal.Mul(scale), Valid: true}
+	}
 	return t, nil
+}
+
+// absolute is the CommType(13) of a commission that is an amount.
+const absolute = "3"
+
+// tooLarge reports whether a number has no place on record.
+func tooLarge(d decimal.NullDecimal) bool {
+	return d.Valid && d.Decimal.Abs().GreaterThanOrEqual(decimal.New(1, 18))
 }
 
 func clean(s string) string { return event.Cut(approval.Printable(s), maxName) }

@@ -71,9 +71,10 @@ func (e Event) incident(deskName string) incident.Incident {
 	i := incident.Incident{
 		Kind: incident.SystemOutage, Severity: e.Severity.Desk(), Status: incident.Open, Title: e.Title, Description: e.Detail,
 		Desk: deskName, Source: e.Source, DedupKey: e.key(e.Kind), SubjectKind: "system", SubjectID: e.System, System: e.System,
-		Origin: e.Origin, OpenedBy: Detector(), TraceID: e.TraceID, Details: map[string]string{"event_kind": string(e.Kind)},
+		Origin: e.Origin, OpenedBy: Detector(), TraceID: e.TraceID, Details: map[string]string{},
 	}
 	maps.Copy(i.Details, e.Labels)
+	i.Details["event_kind"] = string(e.Kind) // whatever a sender calls its labels
 	if e.URL != "" {
 		i.Details["url"] = e.URL
 	}

@@ -86,6 +86,7 @@ const (
 	MaxTitle  = incident.MaxTitle
 	MaxDetail = incident.MaxDescription
 	maxSystem = 200
+	maxURL    = 2048
 	maxLabels = 64
 )
 
@@ -128,11 +129,14 @@ func (e Event) Validate() error {
 		return bad("severity %q must be info, low, medium, high or critical", e.Severity)
 	case e.Source == "" || e.Key == "" || len(e.Key) > MaxKey:
 		return bad("the source must be named, and the key must have 1 to %d bytes", MaxKey)
-	case len(e.Title) > MaxTitle || len(e.Detail) > MaxDetail || len(e.System) > maxSystem || len(e.Fingerprint) > MaxKey:
+	case !e.Origin.Valid():
+		return bad("origin %q must be live or demo", e.Origin)
+	case len(e.Title) > MaxTitle || len(e.Detail) > MaxDetail || len(e.System) > maxSystem || len(e.Source) > maxSystem,
+		len(e.Fingerprint) > MaxKey || len(e.Ref) > MaxKey || len(e.URL) > maxURL:
 		return bad("a text of event %s is too long", e.Key)
 	case len(e.Labels) > maxLabels:
 		return bad("event %s has %d labels, over the limit of %d", e.Key, len(e.Labels), maxLabels)
-	case e.OccurredAt.Year() < minYear || e.OccurredAt.Year() > maxYear:
+	case !Plausible(e.OccurredAt):
 		return bad("event %s has the time %s, outside the years %d to %d", e.Key, e.OccurredAt.Format(time.RFC3339), minYear, maxYear)
 	}
 	texts := []string{e.Source, e.Key, e.Fingerprint, e.System, e.Title, e.Detail, e.Ref, e.URL}
@@ -152,6 +156,12 @@ const (
 	minYear = 1990
 	maxYear = 2100
 )
+
+// Plausible reports whether an event may have happened at a time.
+func Plausible(at time.Time) bool {
+	year := at.UTC().Year()
+	return year >= minYear && year <= maxYear
+}
 
 // Cut returns the valid UTF-8 in the first n bytes of s.
 func Cut(s string, n int) string {

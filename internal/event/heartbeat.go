@@ -129,7 +129,7 @@ func (b heartbeatBody) heartbeat() (Heartbeat, error) {
 		return h, nil
 	}
 	at, err := time.Parse(time.RFC3339, b.At)
-	if err != nil || at.Year() < minYear || at.Year() > maxYear {
+	if err != nil || !Plausible(at) {
 		return h, fmt.Errorf("at %q must be an RFC 3339 time such as 2026-01-05T09:30:00Z", Cut(b.At, maxBeatDetail))
 	}
 	h.At = at.UTC()

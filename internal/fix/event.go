@@ -31,7 +31,10 @@ type Event struct {
 	Message string // MsgType of the message that tells it; empty when a line of the log does
 	// At is SendingTime, or the time a line begins with when that has FIX's own form; zero
 	// when there is none.
-	At        time.Time
+	At time.Time
+	// FirstSent is OrigSendingTime of a message that was sent before; zero when there
+	// is none.
+	FirstSent time.Time
 	Sender    string // of the message, or of the session that the line names
 	Target    string
 	SeqNum    int64 // of the message; -1 when there is none
@@ -83,6 +86,9 @@ func Classify(m *Message) (Event, bool) {
 	}
 	v := values{m: m}
 	e.Text = v.text(tagText)
+	if m.PossDup {
+		e.FirstSent, _ = parseTimestamp(m.value(tagOrigSending))
+	}
 	switch m.MsgType {
 	case "8":
 		e.Kind = KindExecution

@@ -46,6 +46,7 @@ type Execution struct {
 	SettlDate     time.Time           // 64, midnight UTC
 	TransactTime  time.Time           // 60, UTC
 	Commission    decimal.NullDecimal // 12
+	CommType      string              // 13: 3 or nothing for an amount; 1 is per unit, 2 in per cent
 	LastMkt       string              // 30
 	ExecBroker    string              // 76, up to FIX 4.2
 	Text          string              // 58
@@ -80,7 +81,7 @@ func execution(m *Message) (*Execution, []Problem) {
 		LastQty: v.decimal(32), LastPx: v.decimal(31), CumQty: v.decimal(14), LeavesQty: v.decimal(151), AvgPx: v.decimal(6),
 		Currency: v.text(15), Account: v.text(1),
 		TradeDate: v.date(75), SettlDate: v.date(64), TransactTime: v.timestamp(60),
-		Commission: v.decimal(12), LastMkt: v.text(30), ExecBroker: v.text(76), Text: v.text(tagText),
+		Commission: v.decimal(12), CommType: v.text(13), LastMkt: v.text(30), ExecBroker: v.text(76), Text: v.text(tagText),
 	}
 	e.Action = e.action()
 	if e.Trade() {

@@ -22,6 +22,7 @@ const (
 	tagBeginSeqNo   = 7
 	tagEndSeqNo     = 16
 	tagNewSeqNo     = 36
+	tagOrigSending  = 122
 	tagGapFill      = 123
 	tagResetSeqNums = 141
 )

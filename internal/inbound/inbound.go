@@ -143,6 +143,12 @@ func (v *Verifier) Verify(header http.Header, body []byte, now time.Time) (deliv
 	return v.verify(v, header, body, now)
 }
 
+// ReadsAuthorization reports whether the sender proves itself in the header
+// Authorization, where a token of finobs may stand as well.
+func (v *Verifier) ReadsAuthorization() bool {
+	return v.scheme.Kind == Basic || v.scheme.Kind == Token && (v.scheme.Header == "" || strings.EqualFold(v.scheme.Header, "Authorization"))
+}
+
 var verifiers = map[Kind]func(*Verifier, http.Header, []byte, time.Time) (string, error){
 	Finobs: (*Verifier).finobs, StandardWebhooks: (*Verifier).standard, Grafana: (*Verifier).grafana,
 	PagerDuty: (*Verifier).pagerDuty, GitHub: (*Verifier).gitHub, Token: (*Verifier).token, Basic: (*Verifier).basic,

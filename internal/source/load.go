@@ -10,6 +10,7 @@ import (
 	"finobs/internal/alert"
 	"finobs/internal/approval"
 	"finobs/internal/inbound"
+	"finobs/internal/intake"
 	"finobs/internal/yamldoc"
 )
 
@@ -40,8 +41,8 @@ type fileSignature struct {
 }
 
 // Load reads a source file and returns the default sources and those of the file;
-// one of the file may replace a default one. secret reads a secret by its path. Errors do not name the
-// file; callers do.
+// one of the file may replace a default one. secret reads a secret by its path.
+// Errors do not name the file; callers do.
 func Load(r io.Reader, secret func(path string) ([]byte, error)) (*Sources, error) {
 	var f file
 	if err := yamldoc.Read(r, &f); err != nil {
@@ -75,8 +76,10 @@ func (e fileEntry) build(secret func(string) ([]byte, error)) (Source, error) {
 		return s, fmt.Errorf("name %s has a route of its own; take another", e.Name)
 	case !slices.Contains(Kinds(), s.Kind):
 		return s, fmt.Errorf("kind %q must be one of %v", e.Kind, Kinds())
-	case e.Currency != "" && (s.Kind != FIX || len(e.Currency) != len("USD")):
-		return s, errors.New("currency is for sources of kind fix, and has three letters")
+	case e.Currency != "" && (s.Kind != FIX || !intake.CurrencyCode(e.Currency)):
+		return s, errors.New("currency is for sources of kind fix, and is a code of ISO 4217 in capitals such as USD")
+	case e.Signature != nil && s.Kind == FIX:
+		return s, errors.New("a source of kind fix takes no signature: logs are too large to be signed as a body, and are sent with a token")
 	case e.Desk != "" && !approval.ValidDesk(e.Desk):
 		return s, fmt.Errorf("desk %q is no name of a desk", e.Desk)
 	case (s.Kind == Kind(alert.Generic)) != (e.Mapping != nil):
