@@ -130,7 +130,7 @@ func TestBadBodiesAreRefusedAndLeaveNothing(t *testing.T) {
 		"no such source": {"nobody", `{}`, 404, "known are"},
 		"heartbeat":      {"heartbeat", `{"status":"up"}`, 422, "system"},
 		"heartbeat kind": {"heartbeat", `{"system":"a","status":"fine"}`, 422, "up, degraded or down"},
-		"heartbeat key":  {"heartbeat", `{"system":"a","sytem":"b"}`, 422, "sytem"},
+		"heartbeat key":  {"heartbeat", `{"system":"a","systen":"b"}`, 422, "systen"},
 	} {
 		r := world.call(t, "alice", "POST", "/ingest/"+tc.source, tc.body)
 		if r.Status != tc.status || !strings.Contains(r.str("detail"), tc.says) {

@@ -10,18 +10,18 @@ import (
 
 // IncidentTask is an incident that waits for somebody.
 type IncidentTask struct {
-	ID         int64      `db:"incident_id"`
-	Kind       string     `db:"kind"`
-	Title      string     `db:"title"`
-	Severity   string     `db:"severity"`
-	Priority   string     `db:"priority"`
-	Status     string     `db:"status"`
-	Owner      string     `db:"owner"`
-	Desk       string     `db:"desk"`
-	Origin     string     `db:"origin"`
-	Mine       bool       `db:"mine"` // assigned to the one who asks
-	Since      time.Time  `db:"began_at"`
-	DueAt      *time.Time `db:"due_at"` // nil: nothing is promised
+	ID       int64      `db:"incident_id"`
+	Kind     string     `db:"kind"`
+	Title    string     `db:"title"`
+	Severity string     `db:"severity"`
+	Priority string     `db:"priority"`
+	Status   string     `db:"status"`
+	Owner    string     `db:"owner"`
+	Desk     string     `db:"desk"`
+	Origin   string     `db:"origin"`
+	Mine     bool       `db:"mine"` // assigned to the one who asks
+	Since    time.Time  `db:"began_at"`
+	DueAt    *time.Time `db:"due_at"` // nil: nothing is promised
 }
 
 // IncidentTasks reads the incidents that wait for somebody of a desk: those that
