@@ -145,7 +145,7 @@ func (x *Recons) ReconcileScheduled(ctx context.Context, in ScheduledReconInput)
 		Recons: x, profile: p, by: ledger.Itself("worker"), firstRun: in.FirstRun,
 		run: recon.Run{
 			RequestedBy: approval.Person{Issuer: "finobs", Subject: "worker"}, TraceID: traceID(ctx),
-			Request: recon.Request{Profile: p.Name, ProfileDigest: p.Digest, Origin: "live", Again: info.WorkflowExecution.ID},
+			Request: recon.Request{Profile: p.Name, ProfileDigest: p.Digest, Origin: "live", From: p.Schedule.From(info.ScheduledTime), Again: info.WorkflowExecution.ID},
 		},
 	}
 	done, err := r.do(ctx)

@@ -1,6 +1,8 @@
 package recon
 
 import (
+	"time"
+
 	"finobs/internal/fault"
 	"finobs/internal/intake"
 	"finobs/internal/schedule"
@@ -62,7 +64,19 @@ type Weight struct {
 // Schedule says when a profile of two books runs by itself.
 type Schedule struct {
 	Cron, Zone string
+	Days       int // of trade dates that a run looks back over; 0 for all of them
 	schedule.Schedule
+}
+
+// From is the first trade date of a run at a time, YYYY-MM-DD; empty for all of them.
+func (s *Schedule) From(at time.Time) string {
+	if s.Days == 0 {
+		return ""
+	}
+	if zone, err := time.LoadLocation(s.Zone); err == nil { // it was loaded before
+		at = at.In(zone)
+	}
+	return at.AddDate(0, 0, -s.Days).Format(time.DateOnly)
 }
 
 // Files reports whether a side is read from a file.

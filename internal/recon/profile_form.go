@@ -88,6 +88,7 @@ type cutoffForm struct {
 type scheduleForm struct {
 	Cron string `yaml:"cron"`
 	Zone string `yaml:"zone"`
+	Days int    `yaml:"days"`
 }
 
 // compareForm is a field's name, or a mapping with field and the rule for it.

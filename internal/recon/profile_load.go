@@ -25,6 +25,7 @@ const (
 	mostBreaks   = 200_000
 	usualBreaks  = 50_000
 	maxNameBytes = 200
+	maxLookBack  = 3660 // days
 )
 
 var nameForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
@@ -332,7 +333,10 @@ func (l *loader) times() error {
 	if err != nil {
 		return l.fail("schedule", "%w", err)
 	}
-	l.p.Schedule = &Schedule{l.form.Schedule.Cron, l.form.Schedule.Zone, s}
+	if days := l.form.Schedule.Days; days < 0 || days > maxLookBack {
+		return l.fail("schedule.days", "%d: want 1 to %d, or leave it out for all days", days, maxLookBack)
+	}
+	l.p.Schedule = &Schedule{l.form.Schedule.Cron, l.form.Schedule.Zone, l.form.Schedule.Days, s}
 	return nil
 }
 

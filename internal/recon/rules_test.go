@@ -249,6 +249,22 @@ func TestAgeCountsDaysOfBusiness(t *testing.T) {
 	}
 }
 
+func TestScheduledRunsLookBack(t *testing.T) {
+	text := "version: 1\nname: books\nleft: {book: a}\nright: {book: b}\nmatch: {keys: [[trade_id]]}\nschedule: {cron: '30 18 * * *', zone: America/New_York, days: 30}\n"
+	at := time.Date(2026, 7, 1, 2, 0, 0, 0, time.UTC) // the 30th of June in New York
+	if got := load(t, text).Schedule.From(at); got != "2026-05-31" {
+		t.Errorf("got %s", got)
+	}
+	if got := load(t, strings.Replace(text, ", days: 30", "", 1)).Schedule.From(at); got != "" {
+		t.Errorf("without days: got %s", got)
+	}
+	for from, want := range map[string]string{"days: 30": "schedule.days", "'30 18 * * *'": "schedule"} {
+		if _, err := recon.LoadProfile(strings.NewReader(strings.Replace(text, from, strings.Replace(from, "30", "-9", 1), 1))); err == nil || !strings.Contains(err.Error(), "line 6: "+want) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 func TestRequestsAreBoundToAllThatMatters(t *testing.T) {
 	base := recon.Request{Profile: "p", ProfileDigest: "d", Left: "l", Right: "r", Origin: "live"}
 	key, err := base.Key()
