@@ -27,9 +27,9 @@ type DetectTx interface {
 	SilentSystems(ctx context.Context, missed int) ([]detect.Silence, error)
 	LastHeard(ctx context.Context) (detect.Heard, error)
 	Bursts(ctx context.Context, after int64, window time.Duration) ([]detect.Burst, int64, error)
-	FailedTrades(ctx context.Context) ([]detect.FailedTrade, error)
-	UnknownOutcomes(ctx context.Context, after time.Duration) ([]detect.Outcome, error)
-	OpenBreaks(ctx context.Context) ([]detect.Break, error)
+	FailedTrades(ctx context.Context) (list []detect.FailedTrade, all bool, err error)
+	UnknownOutcomes(ctx context.Context, after time.Duration) (list []detect.Outcome, all bool, err error)
+	OpenBreaks(ctx context.Context) (list []detect.Break, all bool, err error)
 }
 
 // Detection are the detectors of a desk.
@@ -106,19 +106,19 @@ func runDetector(ctx context.Context, tx DetectTx, in DetectorInput, spec detect
 	if err != nil {
 		return err
 	}
-	hold, examined, err := conditions(ctx, tx, spec, cursor)
+	found, err := conditions(ctx, tx, spec, cursor)
 	if err != nil {
 		return err
 	}
-	run.Examined += examined
-	run.Found += int64(len(hold))
-	all := hold
-	if spec.Name != detect.RejectBursts { // what they open a person ends
+	run.Examined += found.examined
+	run.Found += int64(len(found.hold))
+	all := found.hold
+	if found.all {
 		open, err := tx.OpenKeys(ctx, spec.Name.Source())
 		if err != nil {
 			return err
 		}
-		all = append(all, spec.Ended(open, hold, tx.Now())...)
+		all = append(all, spec.Ended(open, found.keys(), tx.Now())...)
 	}
 	folded, err := occurAll(ctx, tx, in.FirstRun, all)
 	if err != nil {
@@ -157,31 +157,47 @@ func detectEntry(ctx context.Context, spec detect.Spec, run detect.Run) ledger.E
 	}
 }
 
-// conditions reads what a detector looks at, and says which conditions hold and how many
-// things it looked at.
-func conditions(ctx context.Context, tx DetectTx, spec detect.Spec, cursor int64) ([]incident.Occurrence, int64, error) {
+// found is what a detector sees.
+type found struct {
+	hold     []incident.Occurrence // conditions
+	more     []string              // dedup keys of conditions that hold as part of others
+	examined int64                 // things
+	all      bool                  // what it does not see has ended
+}
+
+// keys are the dedup keys of all conditions that hold.
+func (f found) keys() []string {
+	keys := f.more
+	for _, o := range f.hold {
+		keys = append(keys, o.Incident.DedupKey)
+	}
+	return keys
+}
+
+// conditions reads what a detector looks at, and says which conditions hold.
+func conditions(ctx context.Context, tx DetectTx, spec detect.Spec, cursor int64) (found, error) {
 	switch spec.Name {
 	case detect.SilentSystems:
 		list, err := tx.SilentSystems(ctx, spec.Missed)
-		return spec.Silent(list), int64(len(list)), err
+		return found{hold: spec.Silent(list), examined: int64(len(list)), all: true}, err
 	case detect.StaleFeeds:
 		heard, err := tx.LastHeard(ctx)
-		return spec.Stale(heard, tx.Now()), int64(len(spec.Feeds)), err
-	case detect.RejectBursts:
+		return found{hold: spec.Stale(heard, tx.Now()), examined: int64(len(spec.Feeds)), all: true}, err
+	case detect.RejectBursts: // what they open a person ends
 		list, last, err := tx.Bursts(ctx, cursor, spec.Window)
 		if err == nil {
 			err = tx.MoveDetector(ctx, spec.Name, last)
 		}
-		return spec.Bursts(list), int64(len(list)), err
+		return found{hold: spec.Bursts(list), examined: int64(len(list))}, err
 	case detect.FailedSettlements:
-		list, err := tx.FailedTrades(ctx)
-		return spec.Failed(list), int64(len(list)), err
+		list, all, err := tx.FailedTrades(ctx)
+		return found{hold: spec.Failed(list), examined: int64(len(list)), all: all}, err
 	case detect.UnknownOutcomes:
-		list, err := tx.UnknownOutcomes(ctx, spec.After)
-		return spec.Unknown(list), int64(len(list)), err
+		list, all, err := tx.UnknownOutcomes(ctx, spec.After)
+		return found{hold: spec.Unknown(list), examined: int64(len(list)), all: all}, err
 	case detect.TradeBreaks:
-		list, err := tx.OpenBreaks(ctx)
-		return spec.Breaks(list), int64(len(list)), err
+		list, all, err := tx.OpenBreaks(ctx)
+		return found{hold: spec.Breaks(list), more: detect.BreakKeys(list), examined: int64(len(list)), all: all}, err
 	}
-	return nil, 0, nil
+	return found{}, nil
 }

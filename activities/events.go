@@ -245,11 +245,11 @@ func recordBeats(ctx context.Context, tx EventTx, beats []event.Beat) ([]inciden
 	var out []incident.Occurrence
 	newest, _ := event.Newest(beats)
 	for _, b := range newest {
-		was, known := before[b.System]
-		if b.Status == event.Up && (!known || was == event.Up) || known && was == b.Status {
-			continue
+		// One that is new may be so to two transactions at once, of which the other
+		// says that it is not well: so it is said that it is.
+		if was, taken := before[b.System]; taken && was != b.Status {
+			out = append(out, b.Occurrence())
 		}
-		out = append(out, b.Occurrence())
 	}
 	return out, nil
 }

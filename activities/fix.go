@@ -22,6 +22,7 @@ import (
 type FIXTx interface {
 	TransactionsTx
 	OccurrenceTx
+	LockSource(ctx context.Context, source string) error
 	PutEvents(ctx context.Context, list []event.Event) (added []int, err error)
 	DropSuperseded(ctx context.Context, source string, corrected []string) (int64, error)
 	BustTransactions(ctx context.Context, importID int64, source, traceID string) (int64, error)
@@ -68,6 +69,10 @@ type fixLoad struct {
 }
 
 func (f *fixLoad) load(ctx context.Context, firstRun string, l loading) (loaded, error) {
+	// Its events are written in the order of the log, not in that of their keys.
+	if err := f.tx.LockSource(ctx, l.file.Source); err != nil {
+		return loaded{}, err
+	}
 	if err := f.events(ctx, l.content); err != nil {
 		return loaded{}, err
 	}

@@ -30,7 +30,7 @@ type Break struct {
 
 // Breaks says of each break that it is an incident. When one profile has more
 // breaks of one type than Count, they are one incident: a file that did not come
-// is one problem, not ten thousand.
+// is one problem, not ten thousand. Each new break is an occurrence of it.
 func (s Spec) Breaks(list []Break) []incident.Occurrence {
 	groups := map[[2]string][]Break{}
 	var order [][2]string
@@ -54,12 +54,24 @@ func (s Spec) Breaks(list []Break) []incident.Occurrence {
 	return out
 }
 
+// BreakKeys are the dedup keys of incidents of single breaks that are open. Such an
+// incident goes on when there are so many others that they are one.
+func BreakKeys(list []Break) []string {
+	keys := make([]string, 0, len(list))
+	for _, b := range list {
+		keys = append(keys, breakKey(b))
+	}
+	return keys
+}
+
+func breakKey(b Break) string { return "break:" + strconv.FormatInt(b.ID, 10) }
+
 func (s Spec) one(b Break) incident.Occurrence {
 	review := ""
 	if b.NeedsReview {
 		review = " The two sides were matched by likeness, so look at whether they are one trade."
 	}
-	return s.begin("break:"+strconv.FormatInt(b.ID, 10), b.FirstSeen, incident.Incident{
+	return s.begin(breakKey(b), b.FirstSeen, incident.Incident{
 		Kind: incident.TradeBreak, Severity: b.Severity, Owner: b.Owner, Title: fmt.Sprintf("%s break on %s", b.Type, b.Key),
 		Description: fmt.Sprintf("Reconciliation %s: %s says %q, %s says %q.%s", b.Profile, "left", b.Left, "right", b.Right, review),
 		SubjectKind: "trade_break", SubjectID: strconv.FormatInt(b.ID, 10), ExposureUSD: inUSD(b), Origin: b.Origin,
@@ -69,19 +81,19 @@ func (s Spec) one(b Break) incident.Occurrence {
 
 func (s Spec) many(breaks []Break) incident.Occurrence {
 	first := breaks[0]
-	worst, since, exposure := first.Severity, first.FirstSeen, decimal.NullDecimal{Decimal: decimal.Zero, Valid: true}
+	worst, newest, exposure := first.Severity, first.FirstSeen, decimal.NullDecimal{Decimal: decimal.Zero, Valid: true}
 	for _, b := range breaks {
 		if rank(b.Severity) > rank(worst) {
 			worst = b.Severity
 		}
-		if b.FirstSeen.Before(since) {
-			since = b.FirstSeen
+		if b.FirstSeen.After(newest) {
+			newest = b.FirstSeen
 		}
 		usd := inUSD(b)
 		exposure.Valid = exposure.Valid && usd.Valid
 		exposure.Decimal = exposure.Decimal.Add(usd.Decimal)
 	}
-	return s.begin("breaks:"+first.Profile+":"+first.Type, since, incident.Incident{
+	return s.begin("breaks:"+first.Profile+":"+first.Type, newest, incident.Incident{
 		Kind: incident.TradeBreak, Severity: worst, Owner: first.Owner,
 		Title: fmt.Sprintf("%d %s breaks in reconciliation %s", len(breaks), first.Type, first.Profile),
 		Description: fmt.Sprintf("There are %d open breaks of type %s, over the limit of %d that are an incident each. "+

@@ -139,11 +139,12 @@ func (s Spec) begin(key string, since time.Time, i incident.Incident) incident.O
 }
 
 // Ended are the ends of the conditions that a detector opened incidents for and
-// that do not hold any more.
-func (s Spec) Ended(open []string, hold []incident.Occurrence, now time.Time) []incident.Occurrence {
+// that do not hold any more: open are the dedup keys of these incidents, hold those
+// of the conditions that hold.
+func (s Spec) Ended(open, hold []string, now time.Time) []incident.Occurrence {
 	holds := map[string]bool{}
-	for _, o := range hold {
-		holds[o.Incident.DedupKey] = true
+	for _, key := range hold {
+		holds[key] = true
 	}
 	var out []incident.Occurrence
 	for _, key := range open {

@@ -62,6 +62,10 @@ func (t *Tx) Bursts(ctx context.Context, after int64, window time.Duration) ([]d
 	if err != nil || last == after {
 		return nil, after, err
 	}
+	next, err := t.settledEvents(ctx, last)
+	if err != nil {
+		return nil, after, err
+	}
 	var rows []struct {
 		Source  string    `db:"source"`
 		System  string    `db:"system"`
@@ -79,13 +83,13 @@ func (t *Tx) Bursts(ctx context.Context, after int64, window time.Duration) ([]d
 			FROM finobs.event WHERE event_id > $1 AND event_id <= $2 AND kind = ANY($4) GROUP BY source, system
 		), counted AS (
 			SELECT e.source, e.system, e.occurred_at, e.origin,
-				count(*) OVER w AS refusals, min(e.occurred_at) OVER w AS first_at
+				count(*) OVER w AS refusals, min(e.occurred_at) OVER w AS first_at, max(e.event_id) OVER w AS newest
 			FROM finobs.event e JOIN fresh f ON e.source = f.source AND e.system = f.system AND e.occurred_at BETWEEN f.since AND f.until
 			WHERE e.kind = ANY($4) AND e.event_id <= $2
 			WINDOW w AS (PARTITION BY e.source, e.system ORDER BY e.occurred_at RANGE BETWEEN $5::interval PRECEDING AND CURRENT ROW)
 		), fullest AS (
 			SELECT DISTINCT ON (source, system) source, system, refusals, first_at, occurred_at AS last_at, origin
-			FROM counted ORDER BY source, system, refusals DESC, occurred_at
+			FROM counted WHERE newest > $1 ORDER BY source, system, refusals DESC, occurred_at
 		)
 		SELECT f.source, f.system, f.refusals, f.first_at, f.last_at, f.origin, coalesce((
 			SELECT string_agg(left(title, 120) || ' (' || times || ')', '; ' ORDER BY times DESC, title)
@@ -102,14 +106,45 @@ func (t *Tx) Bursts(ctx context.Context, after int64, window time.Duration) ([]d
 			Source: r.Source, System: r.System, Count: r.Count, First: r.First.UTC(), Last: r.Last.UTC(), Reasons: r.Reasons, Origin: incident.Origin(r.Origin),
 		})
 	}
-	return out, last, nil
+	return out, max(after, next), nil
+}
+
+// settledEvents is the last event up to one that was read before, up to which no
+// more will appear: ids are given before they are committed, and a long log may
+// commit after a later heartbeat of another source.
+func (t *Tx) settledEvents(ctx context.Context, last int64) (int64, error) {
+	err := t.get(ctx, &last, `SELECT least($1, min(objid::bigint)) FROM pg_locks
+		WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+			AND classid = $2 AND objsubid = 2`, last, eventLock)
+	if err != nil {
+		return 0, fmt.Errorf("looking for events that are being recorded: %w", err)
+	}
+	return last, nil
+}
+
+// eventLock is the class of the advisory locks that say from which id on a
+// transaction may record events.
+const eventLock = 0x65766e74
+
+// lockEvents says that events are about to be recorded.
+func (t *Tx) lockEvents(ctx context.Context) error {
+	if t.recordsEvents {
+		return nil
+	}
+	_, err := t.exec(ctx, `SELECT pg_advisory_xact_lock_shared($1, (coalesce(max(event_id), 0) & 2147483647)::integer) FROM finobs.event`, eventLock)
+	if err != nil {
+		return fmt.Errorf("saying that events are being recorded: %w", err)
+	}
+	t.recordsEvents = true
+	return nil
 }
 
 // mostFailed bounds how many failed trades are looked at in one run.
 const mostFailed = 1000
 
-// FailedTrades reads the newest trades whose source says that settlement failed.
-func (t *Tx) FailedTrades(ctx context.Context) ([]detect.FailedTrade, error) {
+// FailedTrades reads the newest trades whose source says that settlement failed,
+// and reports whether that is all of them.
+func (t *Tx) FailedTrades(ctx context.Context) ([]detect.FailedTrade, bool, error) {
 	var rows []struct {
 		ID        int64     `db:"transaction_id"`
 		Source    string    `db:"source"`
@@ -124,7 +159,7 @@ func (t *Tx) FailedTrades(ctx context.Context) ([]detect.FailedTrade, error) {
 			side || ' ' || quantity || ' at ' || price || ' ' || currency AS words
 		FROM finobs.transaction WHERE status = 'failed' ORDER BY transaction_id DESC LIMIT $1`, mostFailed)
 	if err != nil {
-		return nil, fmt.Errorf("looking for failed trades: %w", err)
+		return nil, false, fmt.Errorf("looking for failed trades: %w", err)
 	}
 	out := make([]detect.FailedTrade, 0, len(rows))
 	for _, r := range rows {
@@ -133,12 +168,16 @@ func (t *Tx) FailedTrades(ctx context.Context) ([]detect.FailedTrade, error) {
 			Desk: r.Desk, Origin: incident.Origin(r.Origin),
 		})
 	}
-	return out, nil
+	return out, len(rows) < mostFailed, nil
 }
 
+// mostOutcomes bounds how many unknown outcomes are looked at in one run.
+const mostOutcomes = 1000
+
 // UnknownOutcomes reads sendings of which nobody knows what became, or that failed
-// for good, and at which nothing has happened for a while.
-func (t *Tx) UnknownOutcomes(ctx context.Context, after time.Duration) ([]detect.Outcome, error) {
+// for good, and at which nothing has happened for a while. It reports whether that
+// is all of them.
+func (t *Tx) UnknownOutcomes(ctx context.Context, after time.Duration) ([]detect.Outcome, bool, error) {
 	var rows []struct {
 		What   string    `db:"what"`
 		ID     string    `db:"id"`
@@ -154,15 +193,15 @@ func (t *Tx) UnknownOutcomes(ctx context.Context, after time.Duration) ([]detect
 			SELECT DISTINCT ON (export_id, destination) export_id, destination, status, detail, ended_at
 			FROM finobs.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
 		WHERE status IN ('failed', 'unknown') AND ended_at < $1::timestamptz - $2 * interval '1 second'
-		ORDER BY 1, 2 LIMIT 1000`, t.now, after.Seconds())
+		ORDER BY 1, 2 LIMIT $3`, t.now, after.Seconds(), mostOutcomes)
 	if err != nil {
-		return nil, fmt.Errorf("looking for unknown outcomes: %w", err)
+		return nil, false, fmt.Errorf("looking for unknown outcomes: %w", err)
 	}
 	out := make([]detect.Outcome, 0, len(rows))
 	for _, r := range rows {
 		out = append(out, detect.Outcome{What: r.What, ID: r.ID, Status: r.Status, Detail: r.Detail, Since: r.Since.UTC()})
 	}
-	return out, nil
+	return out, len(rows) < mostOutcomes, nil
 }
 
 // OpenKeys reads the dedup keys of the active incidents that a source opened.
@@ -229,8 +268,9 @@ func (w *Writer) SetDetectors(ctx context.Context, specs []detect.Spec) error {
 // mostBreaks bounds how many open breaks are looked at in one run.
 const mostBreaks = 100_000
 
-// OpenBreaks reads the open breaks, oldest first.
-func (t *Tx) OpenBreaks(ctx context.Context) ([]detect.Break, error) {
+// OpenBreaks reads the open breaks, oldest first, and reports whether that is all of
+// them.
+func (t *Tx) OpenBreaks(ctx context.Context) ([]detect.Break, bool, error) {
 	var rows []struct {
 		ID          int64               `db:"break_id"`
 		Profile     string              `db:"profile"`
@@ -252,7 +292,7 @@ func (t *Tx) OpenBreaks(ctx context.Context) ([]detect.Break, error) {
 				WHERE e.break_id = b.break_id AND e.event IN ('opened', 'reopened')), b.first_seen_at) AS since
 		FROM finobs.trade_break b WHERE b.status = 'open' ORDER BY b.break_id LIMIT $1`, mostBreaks)
 	if err != nil {
-		return nil, fmt.Errorf("reading open breaks: %w", err)
+		return nil, false, fmt.Errorf("reading open breaks: %w", err)
 	}
 	out := make([]detect.Break, 0, len(rows))
 	for _, r := range rows {
@@ -261,5 +301,5 @@ func (t *Tx) OpenBreaks(ctx context.Context) ([]detect.Break, error) {
 			Exposure: r.Exposure, Currency: r.Currency, NeedsReview: r.NeedsReview, FirstSeen: r.Since.UTC(), Origin: incident.Origin(r.Origin),
 		})
 	}
-	return out, nil
+	return out, len(rows) < mostBreaks, nil
 }

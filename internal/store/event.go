@@ -145,6 +145,9 @@ func (t *Tx) PutEvents(ctx context.Context, list []event.Event) ([]int, error) {
 		Source string `db:"source"`
 		Key    string `db:"event_key"`
 	}
+	if err := t.lockEvents(ctx); err != nil {
+		return nil, err
+	}
 	// Sorted: two that record the same events wait for each other in one order.
 	err := t.list(ctx, &fresh, `
 		INSERT INTO finobs.event (source, event_key, kind, state, severity, fingerprint, system, title, detail, ref, labels, url,
@@ -187,9 +190,10 @@ func (t *Tx) Heard(ctx context.Context, sources []string) error {
 	return nil
 }
 
-// Beat records heartbeats and returns the status that each system had before; a
-// system that is new is not in it. A heartbeat that is not newer than the one on
-// record changes nothing: an old one that is sent again keeps nobody alive.
+// Beat records heartbeats and returns the status that each system of which it took
+// one had before; "" of a system that is new. A heartbeat that is not newer than the
+// one on record changes nothing: an old one that is sent again keeps nobody alive,
+// and says nothing about how a system is.
 func (t *Tx) Beat(ctx context.Context, list []event.Beat) (map[string]event.HeartbeatStatus, error) {
 	newest, counts := event.Newest(list)
 	n := len(newest)
@@ -206,7 +210,8 @@ func (t *Tx) Beat(ctx context.Context, list []event.Beat) (map[string]event.Hear
 	if err := t.list(ctx, &before, `SELECT system, status FROM finobs.heartbeat WHERE system = ANY($1) ORDER BY system FOR UPDATE`, pq.Array(systems)); err != nil {
 		return nil, fmt.Errorf("reading heartbeats: %w", err)
 	}
-	_, err := t.exec(ctx, `
+	var taken []string
+	err := t.list(ctx, &taken, `
 		INSERT INTO finobs.heartbeat (system, source, status, detail, origin, every_seconds, beats, sent_at, received_at)
 		SELECT system, source, status, detail, origin, every, beats, least(sent, $9), $9
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::timestamptz[])
@@ -215,14 +220,19 @@ func (t *Tx) Beat(ctx context.Context, list []event.Beat) (map[string]event.Hear
 		ON CONFLICT (system) DO UPDATE SET source = excluded.source, status = excluded.status, detail = excluded.detail, origin = excluded.origin,
 			every_seconds = excluded.every_seconds, beats = finobs.heartbeat.beats + excluded.beats, sent_at = excluded.sent_at,
 			received_at = excluded.received_at
-		WHERE excluded.sent_at > finobs.heartbeat.sent_at`,
+		WHERE excluded.sent_at > finobs.heartbeat.sent_at
+		RETURNING system`,
 		pq.Array(systems), pq.Array(sources), pq.Array(statuses), pq.Array(details), pq.Array(origins), pq.Array(every), pq.Array(beats), pq.Array(sent), t.now)
 	if err != nil {
 		return nil, fmt.Errorf("recording heartbeats: %w", err)
 	}
-	out := map[string]event.HeartbeatStatus{}
+	was := map[string]event.HeartbeatStatus{}
 	for _, b := range before {
-		out[b.System] = event.HeartbeatStatus(b.Status)
+		was[b.System] = event.HeartbeatStatus(b.Status)
+	}
+	out := map[string]event.HeartbeatStatus{}
+	for _, system := range taken {
+		out[system] = was[system]
 	}
 	return out, nil
 }

@@ -108,14 +108,21 @@ func (t *Tx) DropRepeated(ctx context.Context, most int) (int64, []intake.Repeat
 	return rows[0].Count, repeated, nil
 }
 
+// LockSource lets one load of a source go on at a time: two that hold the same
+// trades or events would else wait for each other.
+func (t *Tx) LockSource(ctx context.Context, source string) error {
+	if _, err := t.tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('finobs.transactions/' || $1, 0))`, source); err != nil {
+		return fmt.Errorf("waiting for another load of source %s: %w", source, classify(err))
+	}
+	return nil
+}
+
 // MergeTransactions brings the staged lines on record: new ones are added, others
 // are corrected where they differ, and what they were is kept as an earlier
 // version. Lines that say what is on record change nothing.
 func (t *Tx) MergeTransactions(ctx context.Context, importID int64, source, origin, traceID string) (intake.Changes, error) {
-	// One load a source at a time: two that hold the same trades would else wait
-	// for each other.
-	if _, err := t.tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('finobs.transactions/' || $1, 0))`, source); err != nil {
-		return intake.Changes{}, fmt.Errorf("waiting for another load of source %s: %w", source, classify(err))
+	if err := t.LockSource(ctx, source); err != nil {
+		return intake.Changes{}, err
 	}
 	var staged int64
 	if err := t.tx.GetContext(ctx, &staged, `SELECT count(*) FROM transaction_line`); err != nil {

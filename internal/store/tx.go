@@ -22,6 +22,8 @@ type Tx struct {
 	tx   *sqlx.Tx
 	now  time.Time
 	desk *deskfile.Desk
+
+	recordsEvents bool // whether others know that it does
 }
 
 // Now is the database's time at the start of the transaction: the one clock that
