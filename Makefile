@@ -67,6 +67,10 @@ bench-load: setup ## load 1,000,000 transactions and compare with psql's copy
 bench-recon: setup ## compare 1,000,000 trades with 1,000,000: seconds by phase, memory, and how long the log waits
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 30m -run TestAMillionTradesASide ./e2e
 
+.PHONY: bench-intake
+bench-intake: setup ## measure how many events a second are taken in and recorded
+	FINOBS_BENCH=1 go test -count=1 -v -timeout 10m -run TestIntakeRate ./e2e
+
 .PHONY: chaos
 chaos: setup ## 1,000 crashes of the sequencer between commit, sign and publish
 	FINOBS_SEEDS=1000 go test -count=1 -timeout 30m -run TestNoCrashForks ./internal/sequencer
