@@ -228,12 +228,12 @@ func TestNudgesAreTakenOnce(t *testing.T) {
 	if a, b := taken(), taken(); a != 1 || b != 0 {
 		t.Errorf("taken %d times, and %d times again", a, b)
 	}
-	d.exec(t, "UPDATE finobs.incident SET nudge_at = nudge_at - interval '6 seconds'")
+	d.exec(t, "UPDATE finobs.incident SET nudge_at = nudge_at - interval '21 seconds'")
 	if n := taken(); n != 1 {
 		t.Errorf("after a while %d are there", n)
 	}
 	d.advance(t, id)
-	d.exec(t, "UPDATE finobs.incident SET nudge_at = nudge_at - interval '6 seconds'")
+	d.exec(t, "UPDATE finobs.incident SET nudge_at = nudge_at - interval '21 seconds'")
 	if n := taken(); n != 0 {
 		t.Errorf("after a life has looked %d are there", n)
 	}

@@ -181,16 +181,27 @@ func (s *Server) mergeIncident(ctx context.Context, in *incidentMergeInput) (*in
 	})
 }
 
-// incidentAct has the caller's act on an incident done; see runIncidentAct.
+// incidentAct has the caller's act on an incident done.
 func (s *Server) incidentAct(ctx context.Context, a incident.Act) (*incidentActedOutput, error) {
 	if err := s.mayActOnIncident(ctx, a); err != nil {
 		return nil, err
 	}
-	actID, done, recorded, err := s.runIncidentAct(ctx, a)
+	actID, run, err := s.startIncidentAct(ctx, a)
 	if err != nil {
 		return nil, err
 	}
-	view := incidentActedView{ID: a.IncidentID, ActID: actID, Detail: "it is accepted and will be recorded"}
+	return s.awaitIncidentAct(ctx, a.IncidentID, actID, run)
+}
+
+// awaitIncidentAct answers with what an act led to, or with 202 when that takes
+// long.
+func (s *Server) awaitIncidentAct(ctx context.Context, id int64, actID string, run client.WorkflowRun) (*incidentActedOutput, error) {
+	var done workflows.IncidentActResult
+	recorded, err := s.await(ctx, run, &done)
+	if err != nil {
+		return nil, err
+	}
+	view := incidentActedView{ID: id, ActID: actID, Detail: "it is accepted and will be recorded"}
 	if !recorded {
 		return &incidentActedOutput{http.StatusAccepted, view}, nil
 	}
@@ -214,30 +225,25 @@ func (s *Server) mayActOnIncident(ctx context.Context, a incident.Act) error {
 	return err
 }
 
-// runIncidentAct signs what the caller does, starts the workflow that does it, and
-// returns when it is done, or when that takes long: then recorded is false. No
-// error means that Temporal has it.
-func (s *Server) runIncidentAct(ctx context.Context, a incident.Act) (actID string, done workflows.IncidentActResult, recorded bool, err error) {
+// startIncidentAct signs what the caller does and starts the workflow that does
+// it. No error means that Temporal has it.
+func (s *Server) startIncidentAct(ctx context.Context, a incident.Act) (actID string, run client.WorkflowRun, err error) {
 	a.ID = uuid.Must(uuid.NewV7()).String()
 	if err := a.Validate(); err != nil {
-		return "", done, false, err
+		return "", nil, err
 	}
 	digest, err := a.Digest()
 	if err != nil {
-		return "", done, false, fault.Wrap(err, fault.Invalid, "invalid-act", "the act is not valid text")
+		return "", nil, fault.Wrap(err, fault.Invalid, "invalid-act", "the act is not valid text")
 	}
 	workflowID := workflows.IncidentActWorkflowID(a.ID)
 	command, err := s.command(ctx, workflows.IncidentAct, workflowID, digest)
 	if err != nil {
-		return "", done, false, err
+		return "", nil, err
 	}
-	run, err := s.execute(ctx, client.StartWorkflowOptions{
+	run, err = s.execute(ctx, client.StartWorkflowOptions{
 		ID: workflowID, TaskQueue: workflows.TaskQueue, WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		StaticSummary: fmt.Sprintf("%s on incident %d", a.Verb, a.IncidentID),
 	}, workflows.IncidentAct, workflows.IncidentActInput{Command: command, Act: a})
-	if err != nil {
-		return "", done, false, err
-	}
-	recorded, err = s.await(ctx, run, &done)
-	return a.ID, done, recorded, err
+	return a.ID, run, err
 }

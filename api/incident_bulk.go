@@ -5,18 +5,24 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"finobs/internal/desk"
 	"finobs/internal/fault"
 	"finobs/internal/incident"
 	"finobs/internal/store"
+
+	"go.temporal.io/sdk/client"
 )
 
 const (
 	// bulkLimit is how many incidents one call acts on.
 	bulkLimit = 500
-	// bulkWorkers is how many acts of one call are under way at once.
+	// bulkWorkers is how many acts of one call are begun at once.
 	bulkWorkers = 8
+	// bulkTime is how long acts of one call are begun; what is not begun by then is
+	// refused as 503, well before the server gives the call up.
+	bulkTime = 40 * time.Second
 )
 
 type incidentBulkInput struct {
@@ -80,19 +86,7 @@ func (s *Server) bulkIncidents(ctx context.Context, in *incidentBulkInput) (*bod
 	if in.Body.To != nil {
 		act.To = in.Body.To.person(ctx)
 	}
-	out := incidentBulkView{Items: make([]incidentBulkItem, len(ids))}
-	var all sync.WaitGroup
-	turn := make(chan struct{}, bulkWorkers)
-	for n, id := range ids {
-		all.Go(func() {
-			turn <- struct{}{}
-			defer func() { <-turn }()
-			one := act
-			one.IncidentID = id
-			out.Items[n] = s.bulkOne(ctx, one)
-		})
-	}
-	all.Wait()
+	out := incidentBulkView{Items: s.bulkAll(ctx, act, ids)}
 	for _, item := range out.Items {
 		if item.Problem == nil {
 			out.Done++
@@ -103,19 +97,67 @@ func (s *Server) bulkIncidents(ctx context.Context, in *incidentBulkInput) (*bod
 	return &body[incidentBulkView]{out}, nil
 }
 
-func (s *Server) bulkOne(ctx context.Context, a incident.Act) incidentBulkItem {
-	item := incidentBulkItem{ID: a.IncidentID}
-	done, err := s.incidentAct(ctx, a)
-	if err == nil {
-		item.Status, item.Act = done.Status, &done.Body
-		return item
+// bulkAll begins all acts, and only then waits for them: together they wait no
+// longer than one.
+func (s *Server) bulkAll(ctx context.Context, act incident.Act, ids []int64) []incidentBulkItem {
+	out := make([]incidentBulkItem, len(ids))
+	runs := make([]client.WorkflowRun, len(ids))
+	acts := make([]string, len(ids))
+	begin, cancel := context.WithTimeout(ctx, bulkTime)
+	defer cancel()
+	inTurns(len(ids), func(n int) {
+		one := act
+		one.IncidentID, out[n].ID = ids[n], ids[n]
+		err := begin.Err()
+		if err == nil {
+			err = s.mayActOnIncident(begin, one)
+		}
+		if err == nil {
+			acts[n], runs[n], err = s.startIncidentAct(begin, one)
+		}
+		if begin.Err() != nil && runs[n] == nil {
+			err = fault.New(fault.Unavailable, "bulk-out-of-time", "there was no time left to begin it; send it again")
+		}
+		if err != nil {
+			out[n].refuse(ctx, err)
+		}
+	})
+	wait, stop := context.WithTimeout(ctx, s.AnswerWait)
+	defer stop()
+	inTurns(len(ids), func(n int) {
+		if out[n].Problem != nil {
+			return
+		}
+		done, err := s.awaitIncidentAct(wait, ids[n], acts[n], runs[n])
+		if err != nil {
+			out[n].refuse(ctx, err)
+			return
+		}
+		out[n].Status, out[n].Act = done.Status, &done.Body
+	})
+	return out
+}
+
+// inTurns does something for each of n, a few at once.
+func inTurns(n int, do func(int)) {
+	var all sync.WaitGroup
+	turn := make(chan struct{}, bulkWorkers)
+	for k := range n {
+		turn <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turn }()
+			do(k)
+		})
 	}
-	item.Problem = problemOf(ctx, err)
-	item.Status = item.Problem.Status
-	if item.Status == 0 || errors.Is(ctx.Err(), context.Canceled) {
-		item.Status = http.StatusServiceUnavailable
+	all.Wait()
+}
+
+func (i *incidentBulkItem) refuse(ctx context.Context, err error) {
+	i.Problem = problemOf(ctx, err)
+	i.Status = i.Problem.Status
+	if i.Status == 0 || errors.Is(ctx.Err(), context.Canceled) {
+		i.Status = http.StatusServiceUnavailable
 	}
-	return item
 }
 
 // bulkIDs are the incidents that a call names, or selects.

@@ -7,6 +7,7 @@ import (
 
 	"finobs/internal/fault"
 	"finobs/internal/incident"
+	"finobs/workflows"
 )
 
 type windowView struct {
@@ -116,7 +117,12 @@ func (s *Server) endWindow(ctx context.Context, in *reasonInput) (*windowActOutp
 }
 
 func (s *Server) windowAct(ctx context.Context, a incident.Act, status int) (*windowActOutput, error) {
-	actID, done, recorded, err := s.runIncidentAct(ctx, a)
+	actID, run, err := s.startIncidentAct(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	var done workflows.IncidentActResult
+	recorded, err := s.await(ctx, run, &done)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func TestWhatPeopleDoToIncidents(t *testing.T) {
 		{"resolve", `{"resolution":""}`, 422}, {"severity", `{"severity":"awful","reason":"x"}`, 422}, {"severity", `{"severity":"low"}`, 422},
 		{"comment", `{"text":"the switch"}`, 200}, {"priority", `{"priority":"p1","reason":"the open is near"}`, 200},
 		{"severity", `{"severity":"critical","reason":"worse"}`, 200}, {"link", `{"transaction_id":4711}`, 404}, {"parent", `{"parent_id":4711}`, 404},
-		{"unacknowledge", "", 200}, {"resolve", `{"resolution":"restarted"}`, 200}, {"close", "", 200}, {"assign", "", 422},
+		{"unacknowledge", "", 200}, {"resolve", `{"resolution":"restarted"}`, 200}, {"close", "", 200}, {"assign", "", 400},
 		{"reopen", `{"reason":"it is back"}`, 200}, {"burn", "", 404},
 	} {
 		if got := i.does(t, "bob", step.what, step.body); got.Status != step.status {
@@ -173,19 +173,19 @@ func TestWhoMayWorkOnIncidents(t *testing.T) {
 }
 
 // One call acts on 500 incidents, each of which has its own outcome; more are
-// refused, and one life was started for each.
+// refused.
 func TestManyIncidentsAtOnce(t *testing.T) {
 	t.Parallel()
 	l := incidentStack(t)
 	scanExec(t, l, `INSERT INTO finobs.incident (kind, severity, title, description, desk, source, dedup_key, subject_kind, subject_id, details, origin,
 			opened_by_type, opened_by_iss, opened_by_sub, trace_id, opened_at, updated_at, priority, last_seen_at, firing_at, began_at, ladder_from, nudge_at)
-		SELECT 'other', 'high', 'Break ' || n, '', 'EQ', 'test', 'bulk-' || n, '', '', '{}', 'live', 'human', '', 'alice', '', now(), now(), 'p2', now(), now(), now(), now(), now()
+		SELECT 'other', 'high', 'Break ' || n, '', 'EQ', 'test', 'bulk-' || n, '', '', '{}', 'live', 'human', '', 'alice', '', now(), now(), 'p2', now(), now(), now(), now(), CASE WHEN n <= 20 THEN now() END
 		FROM generate_series(1, 501) n`)
 	if r := l.call(t, "bob", "POST", "/incidents/bulk", `{"act":"acknowledge","filter":{"status":"open"}}`); r.Status != http.StatusUnprocessableEntity || !strings.Contains(string(r.Body), "more than 500") {
 		t.Errorf("501: %d %s", r.Status, r.Body)
 	}
-	eventually(t, "every incident lives", func() bool {
-		return count(t, l.stack, "SELECT count(*) FROM finobs.incident WHERE life_run_id <> ''") == 501
+	eventually(t, "those that are to be looked at live", func() bool {
+		return count(t, l.stack, "SELECT count(*) FROM finobs.incident WHERE life_run_id <> ''") == 20
 	})
 	var ids []string
 	for n := range 499 {
@@ -205,8 +205,11 @@ func TestManyIncidentsAtOnce(t *testing.T) {
 	if err := json.Unmarshal(r.Body, &out); err != nil {
 		t.Fatal(err)
 	}
-	if out.Done+out.Refused != 500 || len(out.Items) != 500 || out.Items[499].Status != http.StatusNotFound || out.Items[0].ID != 1 {
+	if out.Done+out.Refused != 500 || len(out.Items) != 500 || out.Items[499].ID != 99999 || out.Items[0].ID != 1 {
 		t.Errorf("%d done, %d refused, the last one %+v", out.Done, out.Refused, out.Items[len(out.Items)-1])
+	}
+	if last := out.Items[499].Status; last != http.StatusNotFound && last != http.StatusServiceUnavailable {
+		t.Errorf("what is not there: %d", last)
 	}
 	for _, item := range out.Items[:499] {
 		if item.Status == http.StatusServiceUnavailable { // a machine under load; the caller sends it again
@@ -216,9 +219,13 @@ func TestManyIncidentsAtOnce(t *testing.T) {
 			t.Errorf("incident %d: %d", item.ID, item.Status)
 		}
 	}
-	eventually(t, "all are acknowledged", func() bool {
-		return count(t, l.stack, "SELECT count(*) FROM finobs.incident WHERE status = 'acknowledged'") == 499
-	})
+	acknowledged := func() int {
+		return count(t, l.stack, "SELECT count(*) FROM finobs.incident WHERE status = 'acknowledged'")
+	}
+	for seen := -1; acknowledged() < 499; { // however slow the machine is, it goes on
+		eventually(t, "more are acknowledged", func() bool { return acknowledged() > seen })
+		seen = acknowledged()
+	}
 	if n := count(t, l.stack, "SELECT count(*) FROM ledger.entry WHERE type = 'incident.acknowledged'"); n != 499 {
 		t.Errorf("%d entries", n)
 	}

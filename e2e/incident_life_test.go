@@ -154,6 +154,57 @@ func TestAnIncidentClimbsUntilAPersonAcknowledges(t *testing.T) {
 	}
 }
 
+// A worker that dies when a rung has fired and nobody is told yet, or at the moment
+// of telling, leaves a rung that is told once by the next.
+func TestAWorkerDiesBetweenARungAndItsNotice(t *testing.T) {
+	t.Parallel()
+	l := newLife(t, told, desk)
+	l.withDesk(t, strings.ReplaceAll(quickDesk, "repeat: 3s", "repeat: 0s"))
+	mail := l.startMail(t)
+	workers := l.startWorkers(t, 1)
+	l.startAPIs(t, 1)
+	for _, failpoint := range []string{"life.after-advance", "notice.after-begin"} {
+		workers[0].restart(t)
+		i := l.opens(t, "alice", "medium", "") // its rung comes after two seconds
+		eventually(t, "it lives", func() bool {
+			return count(t, l.stack, "SELECT count(*) FROM finobs.incident WHERE incident_id = $1::bigint AND life_run_id <> ''", i.id) == 1
+		})
+		workers[0].restart(t, "FINOBS_FAILPOINT="+failpoint)
+		i.untilRung(t, "1-reminder-1")
+		select {
+		case <-workers[0].process.Done():
+		case <-time.After(time.Minute):
+			t.Fatalf("the worker does not die at %s", failpoint)
+		}
+		workers[0].start(t)
+		var status string
+		eventually(t, "the notice is dealt with", func() bool {
+			scan(t, l.stack, &status, "SELECT status FROM finobs.notification WHERE incident_id = $1::bigint", i.id)
+			return status == "sent" || status == "unknown"
+		})
+		if failpoint == "life.after-advance" && status != "sent" {
+			t.Errorf("%s: the notice is %s", failpoint, status)
+		}
+		all, err := mail.Messages(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, m := range all {
+			if strings.Contains(m.Subject, "incident "+i.id+" ") {
+				n++
+			}
+		}
+		if status == "sent" && n != 1 || n > 1 {
+			t.Errorf("%s: %d mails, and the notice is %s", failpoint, n, status)
+		}
+		if got := i.rungs(t); got != "1-reminder-1" || i.entries(t, "incident.reminded") != 1 {
+			t.Errorf("%s: rungs %s", failpoint, got)
+		}
+		want(t, i.does(t, "bob", "acknowledge", ""), http.StatusOK)
+	}
+}
+
 // toldOnce proves that no notification about an incident was sent twice.
 func (i incidentCase) toldOnce(t *testing.T, mail *mailbox, hook *receiver) {
 	t.Helper()

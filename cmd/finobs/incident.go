@@ -122,7 +122,7 @@ func (c caller) showIncident(ctx context.Context, id string, out io.Writer) erro
 		return err
 	}
 	fmt.Fprintf(out, "Incident %d, %s: %s\n%s, %s, %s; desk %s, queue %s, system %s; reported %d times since %s\n", i.ID, i.Status, quiet(i.Title),
-		i.Kind, i.Severity, i.Priority, quiet(i.Desk), quiet(i.Owner), quiet(i.System), i.Occurrences, i.OpenedAt.UTC().Format(time.RFC3339))
+		i.Kind, i.Severity, i.Priority, named(i.Desk), named(i.Owner), named(i.System), i.Occurrences, i.OpenedAt.UTC().Format(time.RFC3339))
 	for _, line := range strings.Split(i.Description, "\n") {
 		if line != "" {
 			fmt.Fprintln(out, "  "+quiet(line))
@@ -164,7 +164,7 @@ func (c caller) showIncident(ctx context.Context, id string, out io.Writer) erro
 		if m.Actor != nil {
 			what += " by " + m.Actor.Subject
 		}
-		fmt.Fprintf(out, "%s  %s  %s\n", m.At.UTC().Format("2006-01-02 15:04:05"), quiet(what), quiet(m.Text))
+		fmt.Fprintln(out, strings.TrimRight(m.At.UTC().Format("2006-01-02 15:04:05")+"  "+quiet(what)+"  "+quiet(m.Text), " "))
 	}
 	fmt.Fprintln(out, "\nyou may: "+strings.Join(i.Allowed, ", "))
 	return nil
@@ -224,6 +224,14 @@ func actOnIncident(cmd *cobra.Command, call func(context.Context) (caller, error
 
 // quiet shows text from outside so that it stays on its line of the terminal.
 func quiet(text string) string { return plaintext.Line(text, 200) }
+
+// named is quiet, with a dash for no name.
+func named(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return quiet(text)
+}
 
 func incidentID(arg string) (string, error) {
 	if n, err := strconv.ParseInt(arg, 10, 64); err != nil || n < 1 {

@@ -123,7 +123,7 @@ func (t *Tx) NudgeLife(ctx context.Context, id int64) error {
 }
 
 // nudgePause is how long a nudge that was taken by one worker is left to it.
-const nudgePause = "5 seconds"
+const nudgePause = "20 seconds"
 
 // TakeNudged takes incidents whose lives are to look at them, longest waiting
 // first. Another worker does not get them for a while; then, unless a life has
