@@ -41,6 +41,8 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzLoadProfile -fuzztime 1m ./internal/recon
 	go test -run '^$$' -fuzz FuzzVerify -fuzztime 1m -fuzzminimizetime 1x ./internal/seal
 	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m -fuzzminimizetime 1x ./internal/alert
+	go test -run '^$$' -fuzz FuzzReadHeartbeats -fuzztime 1m ./internal/event
+	go test -run '^$$' -fuzz FuzzLoadSources -fuzztime 1m ./internal/source
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100

@@ -55,10 +55,6 @@ func (s *Server) ingestSource(c *gin.Context) {
 
 // ingestFIX takes the body as a FIX log.
 func (s *Server) ingestFIX(c *gin.Context, from source.Source) {
-	if from.Verifier != nil {
-		abort(c, fault.New(fault.Forbidden, "file-needs-token", "logs are too large to be signed as a body; send them with a token of finobs"))
-		return
-	}
 	file, err := fileParameters(c, "file_name", "origin", "strict", "currency")
 	if err != nil {
 		abort(c, err)

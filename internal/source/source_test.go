@@ -19,8 +19,18 @@ func secret(path string) ([]byte, error) {
 	if path != "there" {
 		return nil, errors.New("no such file " + path)
 	}
-	return []byte("0123456789abcdef0123456789abcdef"), nil
+	return []byte(secretText), nil
 }
+
+const secretText = "0123456789abcdef0123456789abcdef"
+
+// goodFile has a source that signs, one of FIX and one with a mapping.
+const goodFile = `version: 1
+sources:
+  - {name: prod, kind: alertmanager, desk: EQ, signature: {scheme: token, secret_files: [there], window: 1m}}
+  - {name: venue, kind: fix, currency: USD}
+  - {name: ours, kind: generic, mapping: {title: item.name, state: item.state}}
+`
 
 func TestDefaultSourcesAreOneOfEachKind(t *testing.T) {
 	s := source.Default()
@@ -39,10 +49,7 @@ func TestDefaultSourcesAreOneOfEachKind(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	const head = "version: 1\nsources:\n  - "
-	s, err := source.Load(strings.NewReader(head+`{name: prod, kind: alertmanager, desk: EQ, signature: {scheme: token, secret_files: [there], window: 1m}}
-  - {name: venue, kind: fix, currency: USD}
-  - {name: ours, kind: generic, mapping: {title: item.name, state: item.state}}
-`), secret)
+	s, err := source.Load(strings.NewReader(goodFile), secret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +71,7 @@ func TestLoad(t *testing.T) {
 		"{name: a, kind: generic}": "mapping",
 		"{name: a, kind: fix, mapping: {title: item.a, state: item.b}}":                               "mapping",
 		"{name: a, kind: generic, mapping: {title: item., state: item.b}}":                            "title",
+		"{name: a, kind: fix, signature: {scheme: token, secret_files: [there]}}":                     "takes no signature",
 		"{name: a, kind: grafana, currency: USD}":                                                     "currency",
 		"{name: a, kind: fix, desk: 'a b'}":                                                           "desk",
 		"{name: a, kind: fix, colour: red}":                                                           "colour",
