@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/canonical"
 	"finobs/internal/detect"
@@ -51,7 +52,7 @@ type DetectorInput struct {
 // Detect runs a detector over the record.
 func (x *Detection) Detect(ctx context.Context, in DetectorInput) (detect.Run, error) {
 	defer beat(ctx)()
-	run, err := x.prepare(ctx, in)
+	run, by, err := x.prepare(ctx, in)
 	if err != nil {
 		return run, err
 	}
@@ -60,7 +61,7 @@ func (x *Detection) Detect(ctx context.Context, in DetectorInput) (detect.Run, e
 		return run, temporalError(err)
 	}
 	if spec.Name == detect.FailedSettlements {
-		found, err := x.Fails.DetectFails(ctx, DetectInput{FirstRun: in.FirstRun, Origin: string(incident.Live)})
+		found, err := x.Fails.DetectFails(ctx, DetectInput{FirstRun: in.FirstRun})
 		if err != nil {
 			return run, err
 		}
@@ -68,7 +69,7 @@ func (x *Detection) Detect(ctx context.Context, in DetectorInput) (detect.Run, e
 	}
 	err = x.InTx(ctx, func(tx DetectTx) error {
 		out := run
-		if err := runDetector(ctx, tx, in, spec, &out); err != nil {
+		if err := runDetector(ctx, tx, in, by, spec, &out); err != nil {
 			return err
 		}
 		run = out
@@ -78,8 +79,8 @@ func (x *Detection) Detect(ctx context.Context, in DetectorInput) (detect.Run, e
 	return run, temporalError(err)
 }
 
-// prepare says whose run it is.
-func (x *Detection) prepare(ctx context.Context, in DetectorInput) (detect.Run, error) {
+// prepare says which run it is, and whose.
+func (x *Detection) prepare(ctx context.Context, in DetectorInput) (detect.Run, approval.Principal, error) {
 	info := activity.GetInfo(ctx)
 	run := detect.Run{
 		// Of the execution, so that a retry is the same run.
@@ -87,21 +88,21 @@ func (x *Detection) prepare(ctx context.Context, in DetectorInput) (detect.Run, 
 		Detector: detect.Name(in.Detector), WorkflowID: info.WorkflowExecution.ID,
 	}
 	if in.Command == "" {
-		return run, nil
+		return run, detector(), nil
 	}
 	digest, err := detect.Digest(in.Detector)
 	if err != nil {
-		return run, temporalError(fault.Wrap(err, fault.Invalid, "invalid-detector", "the detector's name is not valid text"))
+		return run, detector(), temporalError(fault.Wrap(err, fault.Invalid, "invalid-detector", "the detector's name is not valid text"))
 	}
 	c, err := command(ctx, x.Verifier, in.Command, digest)
 	if err != nil {
-		return run, temporalError(refuseStart(ctx, x.InTx, in.FirstRun, in.Command, err))
+		return run, detector(), temporalError(refuseStart(ctx, x.InTx, in.FirstRun, in.Command, err))
 	}
 	run.AskedBy = c.Principal.Person
-	return run, nil
+	return run, c.Principal, nil
 }
 
-func runDetector(ctx context.Context, tx DetectTx, in DetectorInput, spec detect.Spec, run *detect.Run) error {
+func runDetector(ctx context.Context, tx DetectTx, in DetectorInput, by approval.Principal, spec detect.Spec, run *detect.Run) error {
 	cursor, err := tx.LockDetector(ctx, spec.Name)
 	if err != nil {
 		return err
@@ -136,21 +137,19 @@ func runDetector(ctx context.Context, tx DetectTx, in DetectorInput, spec detect
 	if run.Opened+run.Resolved == 0 && run.AskedBy.Subject == "" {
 		return tx.InsertDetectorRun(ctx, *run) // nothing changed, so nothing is entered
 	}
-	_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, "detect", in.Detector), detectEntry(ctx, spec, *run))
+	_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, "detect", in.Detector), detectEntry(ctx, spec, by, *run))
+	if fault.CodeOf(err) == "ledger-conflict" {
+		return nil // the retry of an attempt whose reply was lost: that attempt is on record
+	}
 	if err != nil {
 		return err
 	}
 	return tx.InsertDetectorRun(ctx, *run)
 }
 
-func detectEntry(ctx context.Context, spec detect.Spec, run detect.Run) ledger.Entry {
-	actor := ledger.By(detector())
-	if run.AskedBy.Subject != "" {
-		actor.Person = run.AskedBy
-		actor.Kind = "human"
-	}
+func detectEntry(ctx context.Context, spec detect.Spec, by approval.Principal, run detect.Run) ledger.Entry {
 	return ledger.Entry{
-		Type: "detector.run", Actor: actor, Subject: ledger.Subject{Kind: "detector", ID: string(spec.Name)}, Action: "detect", Outcome: "done",
+		Type: "detector.run", Actor: ledger.By(by), Subject: ledger.Subject{Kind: "detector", ID: string(spec.Name)}, Action: "detect", Outcome: "done",
 		TraceID: traceID(ctx), Details: canonical.Object{
 			"found": strconv.FormatInt(run.Found, 10), "opened": strconv.FormatInt(run.Opened, 10), "resolved": strconv.FormatInt(run.Resolved, 10),
 		},

@@ -2,8 +2,11 @@ package activities
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strconv"
 
@@ -59,17 +62,12 @@ func (x *Events) RecordSegment(ctx context.Context, in SegmentInput) ([]event.Re
 	if err != nil {
 		return nil, temporalError(refuseStart(ctx, x.InTx, in.FirstRun, in.Command, err))
 	}
-	file, err := x.Segments.Open(in.SHA256)
+	segment, err := x.read(in.SHA256)
 	if errors.Is(err, fs.ErrNotExist) {
 		return x.dropped(ctx, in)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening segment: %w", err)
-	}
-	defer file.Close()
-	segment, err := event.ReadSegment(file)
-	if err != nil {
-		return nil, temporalError(fault.Wrap(err, fault.Invalid, "invalid-segment", "the segment cannot be read"))
+		return nil, temporalError(err)
 	}
 	var out []event.Recorded
 	err = x.InTx(ctx, func(tx EventTx) (err error) {
@@ -81,6 +79,24 @@ func (x *Events) RecordSegment(ctx context.Context, in SegmentInput) ([]event.Re
 		err = x.Segments.Remove(in.SHA256)
 	}
 	return out, temporalError(err)
+}
+
+// read reads a segment and checks that it is the one that the API vouches for.
+func (x *Events) read(sha string) (event.Segment, error) {
+	file, err := x.Segments.Open(sha)
+	if err != nil {
+		return nil, fmt.Errorf("opening segment: %w", err)
+	}
+	defer file.Close()
+	sum := sha256.New()
+	segment, err := event.ReadSegment(io.TeeReader(file, sum))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "invalid-segment", "the segment cannot be read")
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != sha {
+		return nil, fault.New(fault.Invalid, "invalid-segment", "the segment was changed after it was received: it has the digest %s", got)
+	}
+	return segment, nil
 }
 
 // dropped answers for a segment that is gone: an attempt whose reply was lost

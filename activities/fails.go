@@ -1,9 +1,11 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"time"
 
 	"finobs/internal/approval"
@@ -21,8 +23,7 @@ type FailsTx interface {
 	ImportTx
 	PutFails(ctx context.Context, importID int64, batch []intake.Fail) (intake.Changes, error)
 	FailedSecurities(ctx context.Context, minShares int64, minDays int) ([]desk.FailedSecurity, error)
-	OpenIncident(ctx context.Context, i incident.Incident) (id int64, opened bool, err error)
-	UpdateIncident(ctx context.Context, id int64, i incident.Incident) (bool, error)
+	OccurrenceTx
 }
 
 // Fails are the activities over the SEC's fails-to-deliver files.
@@ -78,7 +79,7 @@ func loadFails(ctx context.Context, tx FailsTx, l loading) (loaded, error) {
 // DetectInput starts a detection over everything that is loaded.
 type DetectInput struct {
 	FirstRun string `json:"first_run"`
-	Origin   string `json:"origin"` // of the incidents that it opens
+	Origin   string `json:"origin"` // of the incidents that it opens; empty: that of the balances
 }
 
 // Detected counts what a detection found.
@@ -110,10 +111,22 @@ func (x *Fails) DetectFails(ctx context.Context, in DetectInput) (Detected, erro
 		batch := streaks[start:min(start+detectBatch, len(streaks))]
 		var opened, updated int
 		err := x.InTx(ctx, func(tx FailsTx) error {
-			opened, updated = 0, 0
+			occurrences := make([]incident.Occurrence, 0, len(batch))
 			for _, s := range batch {
-				if err := detectOne(ctx, tx, in, s, &opened, &updated); err != nil {
-					return err
+				occurrences = append(occurrences, failOccurrence(in, s))
+			}
+			folded, err := occurAll(ctx, tx, in.FirstRun, occurrences)
+			if err != nil {
+				return err
+			}
+			opened, updated = 0, 0
+			for _, f := range folded {
+				switch f.Folding {
+				case incident.Opened, incident.Reopened, incident.Suppressed:
+					opened++
+				case incident.Updated:
+					updated++
+				case incident.Repeated, incident.AutoEnded, incident.Ignored:
 				}
 			}
 			return nil
@@ -128,28 +141,15 @@ func (x *Fails) DetectFails(ctx context.Context, in DetectInput) (Detected, erro
 	return out, nil
 }
 
-func detectOne(ctx context.Context, tx FailsTx, in DetectInput, s desk.FailedSecurity, opened, updated *int) error {
+// failOccurrence is a run of days as an occurrence. It counts once for its figures:
+// detecting over the same balances again neither repeats it nor opens what a person
+// has closed.
+func failOccurrence(in DetectInput, s desk.FailedSecurity) incident.Occurrence {
 	i := failIncident(in, s)
-	i.TraceID = traceID(ctx)
-	id, isNew, err := tx.OpenIncident(ctx, i)
-	if err != nil {
-		return err
-	}
-	entry := openedEntry(i, id, "opened", "")
-	step := "open-incident"
-	if isNew {
-		*opened++
-	} else {
-		changed, err := tx.UpdateIncident(ctx, id, i)
-		if err != nil || !changed {
-			return err
-		}
-		*updated++
-		entry.Type, entry.Action, entry.Outcome = "incident.updated", "update", "done"
-		step = "update-incident"
-	}
-	_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, step, i.DedupKey), entry)
-	return err
+	key := strings.Join([]string{
+		i.DedupKey, i.Details["first_date"], i.Details["last_date"], i.Details["settlement_days"], i.Details["peak_shares"], i.Details["last_shares"],
+	}, "/")
+	return incident.Occurrence{Key: key, Firing: true, At: s.Streak.Last, Incident: i}
 }
 
 // detector is who opens incidents on the strength of a rule.
@@ -158,11 +158,12 @@ func detector() approval.Principal {
 }
 
 func failIncident(in DetectInput, s desk.FailedSecurity) incident.Incident {
+	origin := cmp.Or(in.Origin, s.Origin)
 	return incident.Incident{
 		Kind: incident.FailedSettlement, Severity: s.Streak.Severity(), Status: incident.Open,
 		Title: s.Title(), Description: s.Describe(),
 		Source: intake.SourceFails, DedupKey: intake.SourceFails + ":" + s.CUSIP, SubjectKind: "security", SubjectID: s.CUSIP,
-		ExposureUSD: s.Streak.ExposureUSD(), Origin: incident.Origin(in.Origin), OpenedBy: detector(),
+		ExposureUSD: s.Streak.ExposureUSD(), Origin: incident.Origin(origin), OpenedBy: detector(),
 		Details: map[string]string{
 			"symbol": s.Symbol, "first_date": s.Streak.First.Format(time.DateOnly), "last_date": s.Streak.Last.Format(time.DateOnly),
 			"settlement_days": strconv.Itoa(s.Streak.Days), "peak_shares": strconv.FormatInt(s.Streak.PeakShares, 10),

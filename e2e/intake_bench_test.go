@@ -53,6 +53,16 @@ func TestIntakeRate(t *testing.T) {
 		}
 		t.Logf("%d events a body: %d events in %.1f s, %.0f a second", each, sent.Load(), took.Seconds(), float64(sent.Load())/took.Seconds())
 	}
+	var alerts []string
+	for i := range 5000 {
+		alerts = append(alerts, fmt.Sprintf(`{"status":"firing","fingerprint":"new-%d","labels":{"alertname":"a","severity":"critical"},"startsAt":"2026-03-02T12:00:00Z"}`, i))
+	}
+	conditions := time.Now()
+	ingestTo(t, world, "alertmanager", `{"version":"4","status":"firing","alerts":[`+strings.Join(alerts, ",")+`]}`)
+	eventually(t, "each is an incident", func() bool {
+		return count(t, world, "SELECT count(*) FROM finobs.incident WHERE dedup_key LIKE 'alert:alertmanager:alertmanager:new-%'") == len(alerts)
+	})
+	t.Logf("new conditions, each an incident: %d in %.1f s", len(alerts), time.Since(conditions).Seconds())
 	var log strings.Builder
 	const fills = 50_000
 	at := time.Date(2026, 3, 5, 14, 0, 0, 0, time.UTC)

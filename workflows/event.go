@@ -11,7 +11,7 @@ import (
 func recordSegmentWorkflow(ctx workflow.Context, in SegmentInput) (SegmentResult, error) {
 	var out SegmentResult
 	input := activities.SegmentInput{FirstRun: workflow.GetInfo(ctx).FirstRunID, Command: in.Command, SHA256: in.SHA256, Events: in.Events}
-	err := workflow.ExecuteLocalActivity(withRecord(ctx), ActivityRecordSegment, input).Get(ctx, &out.Deliveries)
+	err := workflow.ExecuteLocalActivity(withSegment(ctx), ActivityRecordSegment, input).Get(ctx, &out.Deliveries)
 	return out, err
 }
 

@@ -10,6 +10,9 @@ import (
 const (
 	// recordTimeout bounds one attempt at a short database write.
 	recordTimeout = 10 * time.Second
+	// segmentTimeout bounds one attempt at recording a segment: ten thousand new
+	// conditions are as many incidents.
+	segmentTimeout = 5 * time.Minute
 	// effectTimeout bounds one attempt at an effect: hours of rows, not for ever.
 	effectTimeout = time.Hour
 	// heartbeatTimeout is how soon a worker that died is noticed. Activities
@@ -27,9 +30,14 @@ const (
 
 // withRecord returns a context for local activities: short database writes that
 // are retried until they succeed or say that no retry helps.
-func withRecord(ctx workflow.Context) workflow.Context {
+func withRecord(ctx workflow.Context) workflow.Context { return within(ctx, recordTimeout) }
+
+// withSegment is withRecord for segments, which may be long.
+func withSegment(ctx workflow.Context) workflow.Context { return within(ctx, segmentTimeout) }
+
+func within(ctx workflow.Context, attempt time.Duration) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		StartToCloseTimeout:    recordTimeout,
+		StartToCloseTimeout:    attempt,
 		ScheduleToCloseTimeout: forever,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second,

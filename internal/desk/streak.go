@@ -66,6 +66,7 @@ type FailedSecurity struct {
 	CUSIP       string
 	Symbol      string
 	Description string
+	Origin      string // of the last balance: live or demo
 	Streak      Streak
 }
 

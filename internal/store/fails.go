@@ -66,6 +66,7 @@ func (t *Tx) FailedSecurities(ctx context.Context, minShares int64, minDays int)
 		Peak        int64               `db:"peak"`
 		LastShares  int64               `db:"last_shares"`
 		LastPrice   decimal.NullDecimal `db:"last_price"`
+		Origin      string              `db:"origin"`
 	}
 	err := t.list(ctx, &rows, `
 		WITH day AS (
@@ -83,15 +84,16 @@ func (t *Tx) FailedSecurities(ctx context.Context, minShares int64, minDays int)
 			SELECT DISTINCT ON (cusip) * FROM run ORDER BY cusip, last_date DESC
 		)
 		SELECT l.cusip, f.symbol, f.description, l.first_date, l.last_date, l.days, l.peak,
-			f.quantity AS last_shares, f.price_usd AS last_price
+			f.quantity AS last_shares, f.price_usd AS last_price, i.origin
 		FROM latest l JOIN finobs.settlement_fail f ON f.cusip = l.cusip AND f.settlement_date = l.last_date
+		JOIN finobs.import i USING (import_id)
 		ORDER BY l.cusip`, minShares, minDays)
 	if err != nil {
 		return nil, fmt.Errorf("detecting failed settlements: %w", err)
 	}
 	out := make([]desk.FailedSecurity, 0, len(rows))
 	for _, r := range rows {
-		out = append(out, desk.FailedSecurity{CUSIP: r.CUSIP, Symbol: r.Symbol, Description: r.Description, Streak: desk.Streak{
+		out = append(out, desk.FailedSecurity{CUSIP: r.CUSIP, Symbol: r.Symbol, Description: r.Description, Origin: r.Origin, Streak: desk.Streak{
 			First: r.First.UTC(), Last: r.Last.UTC(), Days: r.Days, PeakShares: r.Peak, LastShares: r.LastShares, LastPrice: r.LastPrice,
 		}})
 	}

@@ -145,7 +145,6 @@ func (t *Tx) OpenIncident(ctx context.Context, i incident.Incident) (id int64, o
 	return id, false, nil
 }
 
-// UpdateIncident replaces what a detector says about an open incident, but not a
 // severity that a person gave it. It reports false when that is what the row says
 // already.
 func (t *Tx) UpdateIncident(ctx context.Context, id int64, i incident.Incident) (bool, error) {
