@@ -91,7 +91,7 @@ func TestASourceThatSigns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { api.Kill() })
+	t.Cleanup(func() { api.Kill() }) //nolint:errcheck // it may be dead already
 	url := "http://" + address
 	eventually(t, "the API answers", func() bool {
 		r, err := send(t, "", "GET", url+"/healthz", "")

@@ -145,26 +145,6 @@ func (t *Tx) OpenIncident(ctx context.Context, i incident.Incident) (id int64, o
 	return id, false, nil
 }
 
-// severity that a person gave it. It reports false when that is what the row says
-// already.
-func (t *Tx) UpdateIncident(ctx context.Context, id int64, i incident.Incident) (bool, error) {
-	details, err := json.Marshal(i.Details)
-	if err != nil {
-		return false, fmt.Errorf("encoding details: %w", err)
-	}
-	res, err := t.exec(ctx, `
-		UPDATE finobs.incident
-		SET severity = CASE WHEN severity_set THEN severity ELSE $2 END, priority = CASE WHEN severity_set OR priority_set THEN priority ELSE $8 END,
-			title = $3, description = $4, exposure_usd = $5, details = $6, version = version + 1, updated_at = $7, last_seen_at = $7
-		WHERE incident_id = $1 AND details IS DISTINCT FROM $6::jsonb`,
-		id, i.Severity, i.Title, i.Description, i.ExposureUSD, string(details), t.now, incident.PriorityOf(i.Severity))
-	if err != nil {
-		return false, fmt.Errorf("updating incident %d: %w", id, err)
-	}
-	n, err := res.RowsAffected()
-	return n == 1, err
-}
-
 // Incident reads one incident; a fault of kind NotFound when there is none.
 func (r *Reader) Incident(ctx context.Context, id int64) (incident.Incident, error) {
 	var row incidentRow
