@@ -3,6 +3,7 @@ package agent
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"finobs/internal/approval"
 	"finobs/internal/canonical"
@@ -138,4 +139,40 @@ func ResumeAction(stopID int64, stopDesk string, requester approval.Person, desk
 		Kind: KindResume, Targets: []approval.Target{{Kind: StopTarget, ID: strconv.FormatInt(stopID, 10)}},
 		Parameters: map[string]string{"stopped_desk": stopDesk}, Requester: requester, Desk: deskName, Mode: approval.Live,
 	}
+}
+
+// Verdict is what a person thinks of one field of a run's output.
+type Verdict struct {
+	ID          string // of the act, a UUID
+	RunID       int64
+	Field       Field
+	Recommended string // by the agent; empty: it said nothing
+	Chosen      string // by the person
+	Override    string // see OverrideType
+	Reason      string
+	By          approval.Person
+	At          time.Time
+}
+
+// StopOrder lets no action begin, of a desk or of all.
+type StopOrder struct {
+	ID       int64
+	Desk     string // empty: all
+	Reason   string
+	By       approval.Person
+	At       time.Time
+	LiftedAt time.Time // zero: in force
+	LiftedBy int64     // approval
+}
+
+// Finding is what a rule of compliance found, as a run keeps it.
+type Finding struct {
+	ID          string
+	Rule        string
+	RuleVersion string
+	Severity    desk.Severity
+	Party       string
+	Records     []string // ids of transactions, the first ones
+	Facts       map[string]string
+	Text        string
 }
