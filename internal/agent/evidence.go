@@ -1,0 +1,112 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"finobs/internal/approval"
+)
+
+// Limits of a bundle, in bytes. What is over is cut, and the text says so.
+const (
+	MaxEvidenceText = 8 << 10
+	MaxBundle       = 192 << 10
+)
+
+// Found is something that was read and may become evidence.
+type Found struct {
+	Kind   EvidenceKind
+	Source string            // such as "incident:42"
+	Facts  map[string]string // typed by finobs; empty values are left out
+	Text   string            // words of anybody
+}
+
+// Bundle makes evidence of what was found, in its order, numbered from E1. Each
+// fact is a line "name: value" of the text, sorted by name, before the words of
+// others, so that a claim can cite it.
+func Bundle(found []Found) []Evidence {
+	var out []Evidence
+	size := 0
+	for _, f := range found {
+		e := Evidence{ID: "E" + strconv.Itoa(len(out)+1), Kind: f.Kind, Source: f.Source, Facts: map[string]string{}}
+		var b strings.Builder
+		for _, name := range sortedKeys(f.Facts) {
+			// On one line each: a value with a line break could pass for another fact.
+			value := approval.Printable(strings.ToValidUTF8(f.Facts[name], "\uFFFD"))
+			if value == "" {
+				continue
+			}
+			e.Facts[name] = value
+			fmt.Fprintf(&b, "%s: %s\n", name, value)
+		}
+		if text := strings.TrimSpace(strings.ToValidUTF8(f.Text, "\uFFFD")); text != "" {
+			b.WriteString("---\n" + text + "\n")
+		}
+		e.Text = cut(b.String(), MaxEvidenceText)
+		if size += len(e.Text); size > MaxBundle {
+			break
+		}
+		e.SHA256 = Digest(e.Text)
+		out = append(out, e)
+	}
+	return out
+}
+
+func sortedKeys(m map[string]string) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// cut shortens a text to at most limit bytes, on a rune boundary, and says so.
+func cut(text string, limit int) string {
+	const mark = "\n[cut]\n"
+	if len(text) <= limit {
+		return text
+	}
+	end := limit - len(mark)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + mark
+}
+
+// EncodeBundle is a bundle as it is kept: JSON with sorted keys.
+func EncodeBundle(bundle []Evidence) ([]byte, error) {
+	b, err := json.Marshal(bundle)
+	if err != nil {
+		return nil, fmt.Errorf("encoding evidence: %w", err)
+	}
+	return b, nil
+}
+
+// DecodeBundle reads what EncodeBundle wrote and checks each evidence against its
+// digest.
+func DecodeBundle(b []byte) ([]Evidence, error) {
+	var out []Evidence
+	if err := json.Unmarshal(b, &out); err != nil {
+		return nil, fmt.Errorf("decoding evidence: %w", err)
+	}
+	for i, e := range out {
+		if e.ID != "E"+strconv.Itoa(i+1) || e.SHA256 != Digest(e.Text) {
+			return nil, fmt.Errorf("evidence %s is not the one that was kept", e.ID)
+		}
+	}
+	return out, nil
+}
+
+// EncodeOutput is an output as it is kept.
+func EncodeOutput(o Output) ([]byte, error) {
+	b, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("encoding output: %w", err)
+	}
+	return b, nil
+}
