@@ -110,3 +110,36 @@ func EncodeOutput(o Output) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// targetFacts say which facts name an object of a desk's system, and of which
+// kind.
+var targetFacts = map[string]string{
+	"order_id": "order", "settlement_id": "settlement", "ssi_id": "ssi", "trader": "trader", "trader_id": "trader", "strategy": "strategy",
+	"strategy_id": "strategy", "feed": "feed", "feed_id": "feed", "gateway": "gateway", "gateway_id": "gateway", "counterparty": "counterparty",
+	"counterparty_id": "counterparty", "trade_id": "trade", "position_id": "position",
+}
+
+// TargetsIn lists the objects that facts name, sorted by the fact's name: by facts
+// of their own, by the subject of an incident, and by its system, which may be a
+// gateway or a feed.
+func TargetsIn(facts map[string]string) []Target {
+	var out []Target
+	add := func(kind, id string) {
+		if t, err := ParseTarget(kind + ":" + id); err == nil {
+			out = append(out, t)
+		}
+	}
+	for _, name := range sortedKeys(facts) {
+		if kind := targetFacts[name]; kind != "" {
+			add(kind, facts[name])
+		}
+	}
+	if facts["subject_id"] != "" {
+		add(facts["subject_kind"], facts["subject_id"])
+	}
+	if system := facts["system"]; system != "" {
+		add("gateway", system)
+		add("feed", system)
+	}
+	return out
+}

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -20,14 +22,42 @@ const MaxLeaves = 1_000_000
 // on the kind.
 type Request struct {
 	Kind       Kind
-	IncidentID int64  // triage and remediate: the incident
-	Start, End string // compliance: first and last trade date, as 2006-01-02; empty: all
-	Source     string // compliance: only transactions of that source
-	Account    string // compliance: only transactions of that account
-	Origin     string // compliance: live or demo
-	From, To   int64  // audit_summary: leaves, the last exclusive
+	IncidentID int64    // triage and remediate: the incident
+	Start, End string   // compliance: first and last trade date, as 2006-01-02; empty: all
+	Source     string   // compliance: only transactions of that source
+	Account    string   // compliance: only transactions of that account
+	Origin     string   // compliance: live or demo
+	From, To   int64    // audit_summary: leaves, the last exclusive
+	Targets    []Target // triage and remediate: objects of desk systems that a person names
 	Mode       approval.Mode
 }
+
+// Target is an object of a desk's system, such as an order.
+type Target struct {
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+}
+
+// Key is how a target is written: kind:id.
+func (t Target) Key() string { return t.Kind + ":" + t.ID }
+
+// targetKey is the form of a target's key.
+var targetKey = regexp.MustCompile(`^([a-z][a-z_]{0,31}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})$`)
+
+// ParseTarget reads what Key writes; a fault of kind Invalid otherwise.
+func ParseTarget(key string) (Target, error) {
+	m := targetKey.FindStringSubmatch(key)
+	if m == nil {
+		return Target{}, fault.New(fault.Invalid, "invalid-target", "target %q must have the form kind:id, such as order:O-1001", key)
+	}
+	return Target{m[1], m[2]}, nil
+}
+
+// MaxTargets is how many targets a person may name.
+const MaxTargets = 10
+
+// Simulated reports whether the run may not reach a live system.
+func (r Request) Simulated() bool { return r.Mode == approval.Simulation }
 
 // Validate reports the first thing that is wrong with r, as a fault of kind
 // Invalid.
@@ -49,6 +79,8 @@ func (r Request) Validate() error {
 		return bad("origin %q must be live or demo", r.Origin)
 	case r.Kind == AuditSummary && (r.From < 0 || r.To <= r.From || r.To-r.From > MaxLeaves):
 		return bad("the range from %d to %d must hold 1 to %d leaves", r.From, r.To, MaxLeaves)
+	case len(r.Targets) > MaxTargets || !ofIncident && len(r.Targets) > 0:
+		return bad("up to %d targets may be named, for triage and remediate", MaxTargets)
 	case r.Kind != AuditSummary && r.From+r.To != 0:
 		return bad("a range of leaves is of audit summaries")
 	}
@@ -76,6 +108,13 @@ func (r Request) Action(requester approval.Person, deskName string) approval.Act
 			a.Parameters[name] = value
 		}
 	}
+	var keys []string
+	for _, t := range r.Targets {
+		keys = append(keys, t.Key())
+	}
+	if len(keys) > 0 {
+		a.Parameters["targets"] = strings.Join(keys, " ")
+	}
 	if r.Kind == AuditSummary {
 		a.Parameters["from"], a.Parameters["to"] = strconv.FormatInt(r.From, 10), strconv.FormatInt(r.To, 10)
 	}
@@ -100,6 +139,10 @@ func RequestOf(a approval.Action) (Request, error) {
 		if text := a.Parameters[name]; text != "" && err == nil {
 			*into, err = strconv.ParseInt(text, 10, 64)
 		}
+	}
+	for _, key := range strings.Fields(a.Parameters["targets"]) {
+		t, bad := ParseTarget(key)
+		r.Targets, err = append(r.Targets, t), errors.Join(err, bad)
 	}
 	if err == nil {
 		err = r.Validate()
