@@ -7,6 +7,7 @@ import (
 
 	"finobs/internal/agent"
 	"finobs/internal/attest"
+	"finobs/internal/budget"
 	"finobs/internal/canonical"
 	"finobs/internal/failpoint"
 	"finobs/internal/fault"
@@ -34,10 +35,10 @@ type Agents struct {
 	InTx     Transaction[AgentTx]
 	Verifier *attest.Verifier
 	Systems  Systems  // of desks, to read the targets of actions
-	Rulebook Analyst  // always there
-	Model    *Model   // nil: none is configured
-	Records  Records  // transactions for compliance runs
-	Rules    Breaches // of compliance
+	Rulebook Rulebook // always there
+	Model    Model    // nil: none is configured
+	Limits   budget.Limits
+	Breaches Breaches // the rules of compliance over the books
 }
 
 // RunRef names a run in the steps that carry it on.

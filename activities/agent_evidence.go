@@ -13,6 +13,7 @@ import (
 	"finobs/internal/failpoint"
 	"finobs/internal/fault"
 	"finobs/internal/ledger"
+	"finobs/internal/remediation"
 )
 
 // EvidenceTx reads what an agent is shown.
@@ -41,9 +42,9 @@ type System interface {
 	Read(ctx context.Context, kind, id string) (action.Object, string, error)
 	// Apply sends a command under an idempotency key. Whatever happens, the outcome
 	// says what is known.
-	Apply(ctx context.Context, connector, key string, target action.Target, c action.Command) action.Outcome
+	Apply(ctx context.Context, connector, key string, target approval.Target, c action.Command) remediation.Outcome
 	// Lookup asks what became of a key.
-	Lookup(ctx context.Context, connector, key string) action.Outcome
+	Lookup(ctx context.Context, connector, key string) remediation.Outcome
 }
 
 // mostTargets bounds the objects of desk systems in a bundle.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"finobs/internal/agent"
 	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/canonical"
@@ -22,11 +23,11 @@ type ChangeTx interface {
 	InsertPolicySet(ctx context.Context, content string, approvalID int64, by approval.Person) (bool, error)
 	PolicySetInForce(ctx context.Context) (string, error)
 	ScheduleTx
+	LiftStop(ctx context.Context, id, approvalID int64) (agent.StopOrder, bool, error)
 }
 
 // Changes are the activities that change the roster, the policies and the
-// schedules. The effect
-// is in the same database as the approval, so both happen in one transaction.
+// schedules, and lift stops of agents. The effect is in the same database as the approval, so both happen in one transaction.
 type Changes struct {
 	InTx     Transaction[ChangeTx]
 	Verifier *attest.Verifier
@@ -68,6 +69,8 @@ func (x *Changes) apply(ctx context.Context, tx ChangeTx, in GateRef, m matter) 
 		return applyPolicies(ctx, tx, in, m)
 	case export.KindScheduleCreate, export.KindScheduleChange:
 		return applySchedule(ctx, tx, in, m)
+	case agent.KindResume:
+		return liftStop(ctx, tx, in, m)
 	}
 	return fault.New(fault.Forbidden, "not-a-change", "actions of kind %s change nothing of finobs' own", m.Kind)
 }
@@ -95,6 +98,22 @@ func applyMember(ctx context.Context, tx ChangeTx, in GateRef, m matter) error {
 		typ, details["before"] = "user.changed", memberObject(before[0])
 	}
 	return appendChange(ctx, tx, in, m, typ, ledger.Subject{Kind: "user", ID: member.Issuer + "|" + member.Subject}, details)
+}
+
+// liftStop lets actions begin again.
+func liftStop(ctx context.Context, tx ChangeTx, in GateRef, m matter) error {
+	id, err := agent.StopOf(m.action)
+	if err != nil {
+		return err
+	}
+	stop, lifted, err := tx.LiftStop(ctx, id, m.ID)
+	if err != nil {
+		return err
+	}
+	if !lifted {
+		return fault.New(fault.Conflict, "stop-lifted", "stop %d is not in force any more", id)
+	}
+	return appendChange(ctx, tx, in, m, "agent.resumed", stopSubject(id), canonical.Object{"desk": stop.Desk})
 }
 
 func memberObject(m approval.Member) canonical.Object {

@@ -179,7 +179,8 @@ type askedOutput struct {
 // name the routes that ask for them.
 var reservedKinds = map[string]string{
 	"export.": "POST /incidents/export", "user.": "POST /users or PATCH /users/{sub}", "policy.": "POST /policies",
-	"schedule.": "POST /export-schedules or PATCH /export-schedules/{id}",
+	"schedule.": "POST /export-schedules or PATCH /export-schedules/{id}", "agent.": "POST /agent/triage and its kin",
+	"remediation.": "POST /agent/remediate, whose plans are asked for by themselves",
 }
 
 func (s *Server) askApproval(ctx context.Context, in *askInput) (*askedOutput, error) {

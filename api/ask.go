@@ -39,6 +39,8 @@ type question struct {
 	renew        bool   // ask again although the same action was decided before
 	attachment   string // content that the action names by its digest
 	links        approval.Links
+	id           int64             // of the approval, when it was taken before; 0: the next one
+	floor        approval.RiskTier // the action is at least as risky
 }
 
 // ask gets an action before the people who must approve it. The same action by
@@ -51,6 +53,9 @@ func (s *Server) ask(ctx context.Context, q question) (asked, error) {
 	}
 	if q.action.RiskTier, err = policies.Classify(q.action); err != nil {
 		return asked{}, err
+	}
+	if q.floor.AtLeast(q.action.RiskTier) {
+		q.action.RiskTier = q.floor
 	}
 	policy, err := policies.For(q.action)
 	if err != nil {
@@ -108,9 +113,12 @@ func answers(r approval.Request, now time.Time, window time.Duration, renew bool
 }
 
 func (s *Server) start(ctx context.Context, q question, digest string, policy []byte) (asked, error) {
-	id, err := s.Reader.NextApprovalID(ctx)
-	if err != nil {
-		return asked{}, err
+	id := q.id
+	if id == 0 {
+		var err error
+		if id, err = s.Reader.NextApprovalID(ctx); err != nil {
+			return asked{}, err
+		}
 	}
 	a := q.action
 	action, err := a.Canonical()

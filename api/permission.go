@@ -45,15 +45,19 @@ const (
 	AuditRead       Permission = "audit.read"
 	ReconRun        Permission = "recon.run"
 	ReconRead       Permission = "recon.read"
+	AgentAsk        Permission = "agent.ask"
+	AgentRead       Permission = "agent.read"
+	AgentJudge      Permission = "agent.judge" // override, resolve, withdraw: people's acts
+	AgentStop       Permission = "agent.stop"
 )
 
 // Permissions that several roles have, by what they are for.
 var (
-	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead, ReconRead}
+	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead, ReconRead, AgentRead}
 	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead, ScheduleRead, PayloadRead}
-	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen}
-	tend    = []Permission{IncidentWork, MaintenanceRun}
-	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun, ReconRun, Ingest, DetectRun}
+	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen, AgentAsk}
+	tend    = []Permission{IncidentWork, MaintenanceRun, AgentStop}
+	judge   = []Permission{ApprovalJudge, ExportAsk, ExportVerify, ExportSend, ScheduleAsk, ScheduleRun, ImportRun, ReconRun, Ingest, DetectRun, AgentJudge}
 	manage  = []Permission{AuditRead, ExportReadAll, UserAsk, PolicyAsk, NoticeResend}
 )
 

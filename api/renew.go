@@ -24,6 +24,9 @@ func (s *Server) reopen(ctx context.Context, in *reasonInput) (*askedOutput, err
 	if err != nil {
 		return nil, err
 	}
+	if err := unasked(r.Kind); err != nil {
+		return nil, err
+	}
 	if action.Editor != nil {
 		return nil, fault.New(fault.Conflict, "act-refused", "approval %d was edited by %s; ask for the action anew", r.ID, action.Editor.Subject)
 	}
@@ -55,6 +58,9 @@ func (s *Server) edit(ctx context.Context, in *editInput) (*askedOutput, error) 
 	}
 	if strings.HasPrefix(r.Kind, "user.") || strings.HasPrefix(r.Kind, "policy.") {
 		return nil, fault.New(fault.Conflict, "act-refused", "changes of roster and policies are not edited; cancel or reject, and ask anew")
+	}
+	if err := unasked(r.Kind); err != nil {
+		return nil, err
 	}
 	action.Parameters = in.Body.Parameters
 	if in.Body.Targets != nil {

@@ -28,7 +28,7 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
-	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes())
+	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.agentRoutes())
 }
 
 func (s *Server) deskRoutes() []route {
@@ -53,10 +53,6 @@ func (s *Server) deskRoutes() []route {
 		on(http.MethodGet, "/delegations", ApprovalRead, "List delegations", s.listDelegations),
 		on(http.MethodPost, "/delegations", ApprovalJudge, "Let somebody decide in one's place for a while", s.delegateAll),
 		on(http.MethodPost, "/delegations/{id}/revoke", ApprovalJudge, "End a delegation", s.revokeDelegation),
-
-		on(http.MethodPost, "/agent/ops/actions/{id}/approve", ApprovalJudge, "Approve an action (the same engine as /approval)", s.decides(approval.Approve)),
-		on(http.MethodPost, "/agent/ops/actions/{id}/reject", ApprovalJudge, "Reject an action (the same engine as /approval)", s.decides(approval.Reject)),
-		on(http.MethodGet, "/agent/ops/actions/metrics", MetricsRead, "The same figures as /approval/metrics", s.approvalMetrics),
 
 		on(http.MethodGet, "/users", UserRead, "List the roster", s.listUsers),
 		on(http.MethodPost, "/users", UserAsk, "Put somebody on the roster, once approved", s.addUser),

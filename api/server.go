@@ -119,6 +119,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	behindCtx, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
 	behind.Go(func() { s.denials.run(behindCtx) })
 	behind.Go(func() { s.collector.run(behindCtx) })
+	behind.Go(func() { newAsker(s).run(behindCtx) })
 	defer func() {
 		stopBehind()
 		behind.Wait()

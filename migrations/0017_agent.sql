@@ -22,6 +22,7 @@ CREATE TABLE finobs.agent_run (
     failure         text NOT NULL DEFAULT '',
     started_at      timestamptz NOT NULL,
     ended_at        timestamptz,
+    question        jsonb, -- what a model is asked beside the evidence: a marker, a moment, the catalogue
     evidence_sha256 bytea CONSTRAINT agent_run_evidence_is_a_blob REFERENCES ledger.blob (sha256),
     output_sha256   bytea CONSTRAINT agent_run_output_is_a_blob REFERENCES ledger.blob (sha256),
     agent_version   text,
@@ -184,7 +185,7 @@ GRANT SELECT (bytes) ON ledger.blob TO finobs_worker;
 GRANT EXECUTE ON FUNCTION api.next_approval_id() TO finobs_worker;
 GRANT SELECT, INSERT ON finobs.agent_run, finobs.agent_exchange, finobs.agent_spend, finobs.agent_verdict, finobs.agent_finding,
     finobs.agent_action, finobs.agent_stop TO finobs_worker;
-GRANT UPDATE (status, failure, ended_at, evidence_sha256, output_sha256, agent_version, fallback, category, severity, confidence, inconclusive,
+GRANT UPDATE (status, failure, ended_at, question, evidence_sha256, output_sha256, agent_version, fallback, category, severity, confidence, inconclusive,
     problems, suspicions) ON finobs.agent_run TO finobs_worker;
 GRANT UPDATE (calls, tokens, usd, millis, settled) ON finobs.agent_spend TO finobs_worker;
 GRANT UPDATE (status, status_reason, recovery, recovery_reason, leased, idem_key, sent_at, effect_id, began_at, ended_at, resolved_iss, resolved_sub)
@@ -193,7 +194,7 @@ GRANT UPDATE (lifted_at, lifted_by) ON finobs.agent_stop TO finobs_worker;
 
 CREATE VIEW api.agent_run AS
 SELECT r.run_id, r.approval_id, r.kind, r.incident_id, r.parameters, r.is_simulation, r.requester_iss, r.requester_sub, r.desk, r.workflow_id,
-       r.request_id, r.trace_id, r.status, r.failure, r.started_at, r.ended_at, encode(r.evidence_sha256, 'hex') AS evidence_sha256,
+       r.request_id, r.trace_id, r.status, r.failure, r.started_at, r.ended_at, r.question, encode(r.evidence_sha256, 'hex') AS evidence_sha256,
        encode(r.output_sha256, 'hex') AS output_sha256, r.agent_version, r.fallback, r.category, r.severity, r.confidence, r.inconclusive,
        r.problems, r.suspicions
 FROM finobs.agent_run r;

@@ -176,3 +176,14 @@ type Finding struct {
 	Facts       map[string]string
 	Text        string
 }
+
+// StopOf reads back which stop an action lifts; a fault of kind Forbidden when it
+// lifts none.
+func StopOf(a approval.Action) (int64, error) {
+	if a.Kind == KindResume && len(a.Targets) == 1 && a.Targets[0].Kind == StopTarget {
+		if id, err := strconv.ParseInt(a.Targets[0].ID, 10, 64); err == nil {
+			return id, nil
+		}
+	}
+	return 0, fault.New(fault.Forbidden, "not-a-resume", "actions of kind %s lift no stop", a.Kind)
+}

@@ -143,3 +143,12 @@ func TargetsIn(facts map[string]string) []Target {
 	}
 	return out
 }
+
+// DecodeOutput reads what EncodeOutput wrote.
+func DecodeOutput(b []byte) (Output, error) {
+	var o Output
+	if err := json.Unmarshal(b, &o); err != nil {
+		return o, fmt.Errorf("decoding output: %w", err)
+	}
+	return o, nil
+}

@@ -42,7 +42,7 @@ type Target struct {
 func (t Target) Key() string { return t.Kind + ":" + t.ID }
 
 // targetKey is the form of a target's key.
-var targetKey = regexp.MustCompile(`^([a-z][a-z_]{0,31}):([A-Za-z0-9][A-Za-z0-9._-]{0,99})$`)
+var targetKey = regexp.MustCompile(`^([a-z][a-z_]{0,31}):([A-Za-z0-9][A-Za-z0-9_.:-]{0,63})$`)
 
 // ParseTarget reads what Key writes; a fault of kind Invalid otherwise.
 func ParseTarget(key string) (Target, error) {
@@ -208,4 +208,30 @@ func joined(categories []Category) string {
 		names = append(names, string(c))
 	}
 	return strings.Join(names, ", ")
+}
+
+// IsModel reports whether a version of an agent is one of a model, whose words are
+// labelled as such wherever they are shown.
+func IsModel(version string) bool { return strings.HasPrefix(version, "llm/") }
+
+// Explain is an output in words: what the record keeps as ai_explanation.
+func (o Output) Explain() string {
+	parts := []string{o.Summary}
+	if o.ProbableCause != "" {
+		parts = append(parts, "Probable cause: "+o.ProbableCause)
+	}
+	if o.Inconclusive {
+		parts = append(parts, "Inconclusive: the evidence does not suffice for a cause.")
+	}
+	for _, c := range o.Claims {
+		if c.Struck {
+			continue
+		}
+		cites := []string{}
+		for _, cite := range c.Cites {
+			cites = append(cites, cite.Evidence)
+		}
+		parts = append(parts, "- "+c.Text+" ["+strings.Join(cites, ", ")+"]")
+	}
+	return strings.Join(parts, "\n")
 }
