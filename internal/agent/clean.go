@@ -21,7 +21,7 @@ var live = []struct {
 }{
 	{regexp.MustCompile(`:([/\\]{2})`), `[:]$1`},
 	{regexp.MustCompile(`(?i)\b(https?|ftp|file|mailto|tel|sms|javascript|vbscript|data|blob|cid):(\S)`), `$1[:]$2`},
-	{regexp.MustCompile(`(?i)\bwww\.`), `www[.]`},
+	{regexp.MustCompile(`(?i)\b(www)\.`), `$1[.]`},
 	{regexp.MustCompile(`([\pL\pN._%+-])@([\pL\pN])`), `$1[@]$2`},
 	{regexp.MustCompile(`!\[`), `! [`},
 	{regexp.MustCompile(`\](\(|:|\[)`), `] $1`},
