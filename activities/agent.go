@@ -2,16 +2,18 @@ package activities
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"finobs/internal/agent"
+	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/budget"
 	"finobs/internal/canonical"
 	"finobs/internal/failpoint"
 	"finobs/internal/fault"
 	"finobs/internal/ledger"
+
+	"go.temporal.io/sdk/activity"
 )
 
 // AgentTx is what runs of agents need of a transaction.
@@ -168,7 +170,7 @@ func (x *Agents) runOf(ctx context.Context, tx AgentTx, in RunRef) (agent.Run, e
 	if err != nil {
 		return r, err
 	}
-	if !found || r.ID != in.RunID || r.WorkflowID != workflowID(ctx) {
+	if !found || r.ID != in.RunID || r.WorkflowID != activity.GetInfo(ctx).WorkflowExecution.ID {
 		return r, fault.New(fault.Forbidden, "not-this-run", "run %d is not one that approval %d let begin in this workflow", in.RunID, in.ApprovalID)
 	}
 	return r, nil
@@ -186,6 +188,7 @@ func (x *Agents) running(ctx context.Context, tx AgentTx, in RunRef) (r agent.Ru
 	return r, r.Status == agent.Done, nil
 }
 
+// agentActor is the analyst that spoke, by its version.
 func agentActor(version string) ledger.Actor {
-	return ledger.Actor{Kind: "agent", Person: ledger.Itself(fmt.Sprintf("agent/%s", version)).Person}
+	return ledger.Actor{Kind: approval.Agent, Person: approval.Person{Issuer: "finobs", Subject: version}}
 }

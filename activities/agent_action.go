@@ -33,6 +33,7 @@ type Actions struct {
 	Verifier *attest.Verifier
 	Systems  Systems
 	Recovery time.Duration // how long a target has to get well
+	Transit  time.Duration // how long after it was sent a command may still be applied
 }
 
 // ActionState is where an action stands, by the record.
@@ -216,7 +217,7 @@ func (x *Actions) ApplyAction(ctx context.Context, in GateRef) (ActionState, err
 	}
 	system := x.Systems.For(a.Mode)
 	if !a.SentAt.IsZero() {
-		found := system.Lookup(ctx, a.Connector, a.Key)
+		found := system.Lookup(ctx, a.Plan.Target.Kind, a.Key)
 		if found.Status != remediation.Absent {
 			return x.record(ctx, in, found)
 		}

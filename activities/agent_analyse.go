@@ -259,10 +259,10 @@ func recordOutput(ctx context.Context, tx AgentTx, in RunRef, run agent.Run, inp
 		"proposals": strconv.Itoa(len(o.Proposals)), "struck": strconv.Itoa(struck(o)), "exchanges": strconv.Itoa(len(exchanges)),
 	}
 	if run.Result.Fallback != "" {
-		details["fallback"] = clipped(run.Result.Fallback, 500)
+		details["fallback"] = agent.Shorten(run.Result.Fallback, 500)
 	}
 	e := runEntry(run, "agent.output", agentActor(run.Result.Version), "done", details)
-	e.Agent = &ledger.AgentRecord{Explanation: clipped(o.Explain(), 6000), Input: input, Output: output, Version: run.Result.Version}
+	e.Agent = &ledger.AgentRecord{Explanation: agent.Shorten(o.Explain(), 6000), Input: input, Output: output, Version: run.Result.Version}
 	if _, err := tx.Append(ctx, stepOf(ctx, in.FirstRun, "output", id), e); err != nil {
 		return err
 	}

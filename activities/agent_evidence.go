@@ -43,8 +43,15 @@ type System interface {
 	// Apply sends a command under an idempotency key. Whatever happens, the outcome
 	// says what is known.
 	Apply(ctx context.Context, connector, key string, target approval.Target, c action.Command) remediation.Outcome
-	// Lookup asks what became of a key.
-	Lookup(ctx context.Context, connector, key string) remediation.Outcome
+	// Lookup asks the system that serves a kind what became of a key.
+	Lookup(ctx context.Context, kind, key string) remediation.Outcome
+}
+
+// Breaches looks over the books by the rules of compliance.
+type Breaches interface {
+	// Look returns what an agent is shown: counts, and the worst findings; and all
+	// findings, the worst first.
+	Look(ctx context.Context, r agent.Request) ([]agent.Found, []agent.Finding, error)
 }
 
 // mostTargets bounds the objects of desk systems in a bundle.
@@ -81,7 +88,7 @@ func (x *Agents) GatherEvidence(ctx context.Context, in RunRef) error {
 		found = append(found, targets...)
 	case agent.Compliance:
 		var more []agent.Found
-		if more, findings, err = x.breaches(ctx, run.Request); err != nil {
+		if more, findings, err = x.Breaches.Look(ctx, run.Request); err != nil {
 			return temporalError(err)
 		}
 		found = append(found, more...)

@@ -22,14 +22,21 @@ func (x *Actions) ReconcileAction(ctx context.Context, in GateRef) (ActionState,
 	if err != nil || a.Status != remediation.Unknown {
 		return stateOf(a), temporalError(err)
 	}
-	found := x.Systems.For(a.Mode).Lookup(ctx, a.Connector, a.Key)
+	found := x.Systems.For(a.Mode).Lookup(ctx, a.Plan.Target.Kind, a.Key)
 	if found.Status == remediation.Unheard || found.Status == remediation.NotSent {
 		return stateOf(a), nil // the workflow asks again, and in the end a person does
 	}
-	if found.Status == remediation.Absent {
-		found.Why = "the system has not seen the command"
-	}
-	return x.record(ctx, in, found)
+	state, err := x.with(ctx, in, func(w *act) error {
+		if found.Status == remediation.Absent {
+			if w.tx.Now().Before(w.SentAt.Add(x.Transit)) {
+				return nil // it may be under way still
+			}
+			found.Why = "the system has not seen the command, and would have by now"
+		}
+		return w.outcome(ctx, found)
+	})
+	failpoint.Hit("action.after-record")
+	return state, temporalError(err)
 }
 
 // VerifyAction waits until the target is well again. It looks at the target, not at
@@ -106,7 +113,7 @@ func (x *Actions) CompensateAction(ctx context.Context, in GateRef) (ActionState
 	}
 	system := x.Systems.For(a.Mode)
 	key := a.Key + "-undo"
-	got := system.Lookup(ctx, a.Connector, key)
+	got := system.Lookup(ctx, a.Plan.Target.Kind, key)
 	if got.Status == remediation.Absent {
 		now, _, err := system.Read(ctx, a.Plan.Target.Kind, a.Plan.Target.ID)
 		if err != nil {

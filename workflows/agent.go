@@ -15,7 +15,7 @@ import (
 const (
 	// lookUps bounds how often the target system is asked what became of an action
 	// before a person has to find out.
-	lookUps = 6
+	lookUps = 8
 	// firstLookUp is the pause before the first of them; each is twice the last.
 	firstLookUp = 2 * time.Second
 	// actionAttempts bounds the attempts at one step of an action. What is certainly

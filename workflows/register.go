@@ -13,6 +13,7 @@ func Register(r worker.WorkflowRegistry) {
 		OpenIncident: openIncidentWorkflow, ImportFails: importFailsWorkflow, ImportTransactions: importTransactionsWorkflow,
 		ScheduledExport: scheduledExportWorkflow, ScheduleAct: scheduleActWorkflow, Deliver: deliverWorkflow, Redeliver: redeliverWorkflow, Verify: verifyWorkflow,
 		IncidentLife: incidentLifeWorkflow, IncidentAct: incidentActWorkflow,
+		AgentRun: agentRunWorkflow, AgentAction: agentActionWorkflow, AgentAct: agentActWorkflow,
 		Reconcile: reconcileWorkflow, ScheduledReconcile: scheduledReconcileWorkflow,
 	} {
 		r.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})

@@ -3,12 +3,11 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"finobs/internal/approval"
 )
 
 // Limits of a bundle, in bytes. What is over is cut, and the text says so.
@@ -25,28 +24,14 @@ type Found struct {
 	Text   string            // words of anybody
 }
 
-// Bundle makes evidence of what was found, in its order, numbered from E1. Each
-// fact is a line "name: value" of the text, sorted by name, before the words of
-// others, so that a claim can cite it.
+// Bundle makes evidence of what was found, in its order, numbered from E1, up to
+// MaxBundle bytes. See Show for the form of its text.
 func Bundle(found []Found) []Evidence {
 	var out []Evidence
 	size := 0
 	for _, f := range found {
-		e := Evidence{ID: "E" + strconv.Itoa(len(out)+1), Kind: f.Kind, Source: f.Source, Facts: map[string]string{}}
-		var b strings.Builder
-		for _, name := range sortedKeys(f.Facts) {
-			// On one line each: a value with a line break could pass for another fact.
-			value := approval.Printable(strings.ToValidUTF8(f.Facts[name], "\uFFFD"))
-			if value == "" {
-				continue
-			}
-			e.Facts[name] = value
-			fmt.Fprintf(&b, "%s: %s\n", name, value)
-		}
-		if text := strings.TrimSpace(strings.ToValidUTF8(f.Text, "\uFFFD")); text != "" {
-			b.WriteString("---\n" + text + "\n")
-		}
-		e.Text = cut(b.String(), MaxEvidenceText)
+		e := Show("E"+strconv.Itoa(len(out)+1), f.Kind, f.Source, f.Facts, strings.TrimSpace(f.Text))
+		e.Text = Shorten(e.Text, MaxEvidenceText)
 		if size += len(e.Text); size > MaxBundle {
 			break
 		}
@@ -56,17 +41,8 @@ func Bundle(found []Found) []Evidence {
 	return out
 }
 
-func sortedKeys(m map[string]string) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-// cut shortens a text to at most limit bytes, on a rune boundary, and says so.
-func cut(text string, limit int) string {
+// Shorten cuts a text to at most limit bytes, on a rune boundary, and says so.
+func Shorten(text string, limit int) string {
 	const mark = "\n[cut]\n"
 	if len(text) <= limit {
 		return text
@@ -129,7 +105,7 @@ func TargetsIn(facts map[string]string) []Target {
 			out = append(out, t)
 		}
 	}
-	for _, name := range sortedKeys(facts) {
+	for _, name := range slices.Sorted(maps.Keys(facts)) {
 		if kind := targetFacts[name]; kind != "" {
 			add(kind, facts[name])
 		}

@@ -2,10 +2,15 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"iter"
+	"time"
 
 	"finobs/internal/agent"
+	"finobs/internal/fault"
+	"finobs/internal/transaction"
 )
 
 // How much is read of each kind of evidence.
@@ -154,4 +159,77 @@ func (t *Tx) FindEntries(ctx context.Context, id int64) ([]agent.Found, error) {
 		SELECT 'log:' || min(leaf_index) || '-' || max(leaf_index) AS source, jsonb_build_object('entries', count(*)::text) AS facts,
 			string_agg('leaf ' || leaf_index || ': ' || type || ' ' || outcome || ' by ' || actor_type, E'\n' ORDER BY leaf_index) AS text
 		FROM last HAVING count(*) > 0`, id)
+}
+
+// FindCounts counts the entries of a range of the log by type, by kind of actor and
+// by outcome, and names the first checkpoint that covers the range. It returns a
+// fault of kind Conflict while none does.
+func (t *Tx) FindCounts(ctx context.Context, from, to int64) ([]agent.Found, error) {
+	var checkpoint int64
+	if err := t.get(ctx, &checkpoint, `SELECT coalesce(min(size), 0) FROM api.checkpoint WHERE size >= $1`, to); err != nil {
+		return nil, fmt.Errorf("reading checkpoint: %w", err)
+	}
+	if checkpoint == 0 {
+		return nil, fault.New(fault.Conflict, "range-not-signed", "leaves up to %d are not covered by a checkpoint", to)
+	}
+	return t.found(ctx, agent.OfCounts, `
+		WITH entry AS (SELECT * FROM api.log_entry WHERE leaf_index >= $1 AND leaf_index < $2),
+		counted AS (
+			SELECT 'type.' || type AS name, count(*) AS n FROM entry GROUP BY 1
+			UNION ALL SELECT 'actor.' || actor_type, count(*) FROM entry GROUP BY 1
+			UNION ALL SELECT 'outcome.' || outcome, count(*) FROM entry WHERE outcome <> '' GROUP BY 1
+			UNION ALL SELECT 'override.' || override_type, count(*) FROM entry WHERE override_type IS NOT NULL GROUP BY 1
+			UNION ALL SELECT 'people.deciding', count(DISTINCT (actor_iss, actor_sub)) FROM entry WHERE type = 'approval.decided' AND actor_type = 'human'
+			UNION ALL SELECT 'simulation.entries', count(*) FROM entry WHERE is_simulation
+		)
+		SELECT 'log:' || $1::bigint || '-' || $2::bigint AS source, '' AS text,
+			jsonb_build_object('from', $1::bigint::text, 'to', $2::bigint::text, 'checkpoint', $3::bigint::text,
+				'entries', (SELECT count(*) FROM entry)::text,
+				'first_at', coalesce((SELECT to_char(min(recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM entry), ''),
+				'last_at', coalesce((SELECT to_char(max(recorded_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') FROM entry), ''))
+			|| coalesce((SELECT jsonb_object_agg(name, n::text) FROM counted), '{}') AS facts`, from, to, checkpoint)
+}
+
+// Transactions reads the transactions that a compliance run looks over, in the order
+// of their trade dates, from one snapshot. Memory does not grow with their number.
+func (w *Writer) Transactions(ctx context.Context, r agent.Request) iter.Seq2[transaction.Transaction, error] {
+	return func(yield func(transaction.Transaction, error) bool) {
+		tx, err := w.db.BeginTxx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+		if err != nil {
+			yield(transaction.Transaction{}, fmt.Errorf("beginning snapshot: %w", classify(err)))
+			return
+		}
+		defer tx.Rollback() // nothing was written
+		rows, err := tx.QueryxContext(ctx, `SELECT `+transactionColumns+` FROM finobs.transaction
+			WHERE origin = $1 AND ($2 = '' OR trade_date >= nullif($2, '')::date) AND ($3 = '' OR trade_date <= nullif($3, '')::date) AND ($4 = '' OR source = $4) AND ($5 = '' OR account = $5)
+			ORDER BY trade_date, transaction_id`, r.Origin, r.Start, r.End, r.Source, r.Account)
+		if err != nil {
+			yield(transaction.Transaction{}, fmt.Errorf("reading transactions: %w", classify(err)))
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var row transactionRow
+			err := rows.StructScan(&row)
+			var one transaction.Transaction
+			if err == nil {
+				one, err = row.domain()
+			}
+			if !yield(one, err) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(transaction.Transaction{}, fmt.Errorf("reading transactions: %w", classify(err)))
+		}
+	}
+}
+
+// Today is the day that it is by the database's clock, in UTC.
+func (w *Writer) Today(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	if err := w.db.GetContext(ctx, &now, `SELECT clock_timestamp()`); err != nil {
+		return now, fmt.Errorf("reading the database's clock: %w", classify(err))
+	}
+	return now.UTC().Truncate(24 * time.Hour), nil
 }
