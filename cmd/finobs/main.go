@@ -61,6 +61,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), sequencerCommand(), migrateCommand(),
 		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), doctorCommand(),
 		actionsCommand(), sandboxCommand())
+		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), doctorCommand(), evalCommand())
 	return root
 }
 

@@ -318,12 +318,18 @@ func (c *checker) parameters(where string, p Proposal, target Evidence) {
 		switch {
 		case !namePattern.MatchString(name):
 			c.fatal(where, "a parameter has no name of the catalogue")
-		case len(value) > maxParameter || !valuePattern.MatchString(value) && !isNumber(value) || Clean(value) != value:
+		case !ValidValue(value):
 			c.fatal(where+"."+name, "it must be an identifier, a number, a date or a word of the catalogue, at most %d bytes", maxParameter)
 		case c.scope.Identifier != nil && c.scope.Identifier(p.Action, name) && !c.inEvidence(value, target):
 			c.fatal(where+"."+name, "it names an object that is not in evidence")
 		}
 	}
+}
+
+// ValidValue reports whether a text has the form of a parameter: an identifier, a
+// number, a date or a word of a closed set, of at most 200 bytes.
+func ValidValue(value string) bool {
+	return len(value) <= maxParameter && (valuePattern.MatchString(value) || isNumber(value)) && Clean(value) == value
 }
 
 func isNumber(s string) bool {
