@@ -119,7 +119,7 @@ func (c Config) NewReplay(exchanges []Exchange) (*Analyst, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Key = ""
+	s.Key = Secret{}
 	a := newAnalyst(s, s.open(nil, NewReplay(exchanges)))
 	a.replay = true
 	return a, nil

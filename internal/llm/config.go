@@ -46,10 +46,28 @@ const (
 	ByWords  Structure = "words"  // JSON mode, the schema in the instructions
 )
 
-// Secret is a key. However it is printed, it stays hidden.
-type Secret string
+// Secret is a key. However it is printed, it stays hidden. It lies behind a
+// pointer because fmt calls no methods of unexported fields: it would print a
+// string that is inside an Analyst.
+type Secret struct{ text *string }
 
 const hidden = "(hidden)"
+
+// NewSecret hides a key.
+func NewSecret(key string) Secret { return Secret{&key} }
+
+// reveal is the key; empty when there is none.
+func (s Secret) reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// in reports whether the key stands in a text.
+func (s Secret) in(text string) bool {
+	return s.reveal() != "" && strings.Contains(text, s.reveal())
+}
 
 // String implements fmt.Stringer.
 func (Secret) String() string { return hidden }
@@ -59,6 +77,12 @@ func (Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, hidden) }
 
 // MarshalText implements encoding.TextMarshaler, for JSON, YAML and slog.
 func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler, for settings.
+func (s *Secret) UnmarshalText(key []byte) error {
+	*s = NewSecret(string(key))
+	return nil
+}
 
 // Config are the settings of a model. See docs/models.md.
 type Config struct {
@@ -157,7 +181,7 @@ func (s *settled) bounds() error {
 }
 
 func (s *settled) readKey(needed bool) error {
-	if s.KeyFile != "" && s.Key != "" {
+	if s.KeyFile != "" && s.Key.reveal() != "" {
 		return fmt.Errorf("FINOBS_MODEL_KEY_FILE and FINOBS_MODEL_KEY are both set; keep the file")
 	}
 	if s.KeyFile != "" {
@@ -165,16 +189,17 @@ func (s *settled) readKey(needed bool) error {
 		if err != nil {
 			return fmt.Errorf("FINOBS_MODEL_KEY_FILE: %w", err)
 		}
-		s.Key = Secret(key)
+		s.Key = NewSecret(string(key))
 	}
-	if s.Key == "" && needed {
+	key := s.Key.reveal()
+	if key == "" && needed {
 		return fmt.Errorf("provider %s wants a key: set FINOBS_MODEL_KEY_FILE", s.Provider)
 	}
-	if len(s.Key) > 0 && len(s.Key) < 8 {
-		return fmt.Errorf("the key of the model has %d bytes; that is no key", len(s.Key)) // and it would be found in every text
+	if key != "" && len(key) < 8 {
+		return fmt.Errorf("the key of the model has %d bytes; that is no key", len(key)) // and it would be found in every text
 	}
-	for i := range len(s.Key) {
-		if s.Key[i] <= ' ' || s.Key[i] > '~' || s.Key[i] == '"' || s.Key[i] == '\\' {
+	for i := range len(key) {
+		if key[i] <= ' ' || key[i] > '~' || key[i] == '"' || key[i] == '\\' {
 			return fmt.Errorf("the key of the model has a character that no key has, at byte %d", i)
 		}
 	}

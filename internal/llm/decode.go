@@ -92,7 +92,7 @@ func strict(b []byte, depth int, key Secret, many bool) error {
 		if err != nil {
 			return jsonWords(err)
 		}
-		if token.Kind() == '"' && key != "" && bytes.Contains([]byte(token.String()), []byte(key)) {
+		if token.Kind() == '"' && key.in(token.String()) {
 			return errSecret
 		}
 		if dec.StackDepth() > depth {

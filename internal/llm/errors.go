@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"finobs/internal/budget"
 	"finobs/internal/fault"
@@ -70,7 +69,7 @@ func (a *Analyst) ofTransport(ctx context.Context, c *capture) error {
 // quotes what the server sent, which may be the key.
 func (a *Analyst) cleaned(err error) error {
 	text := err.Error()
-	if key := string(a.config.Key); key != "" && strings.Contains(text, key) {
+	if a.config.Key.in(text) {
 		return errSecret
 	}
 	return errors.New(plaintext.Line(text, 300))

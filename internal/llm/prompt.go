@@ -94,7 +94,7 @@ func (a *Analyst) promptOf(r Request) (prompt, error) {
 	if strings.Count(p.evidence, r.Marker) != 2*len(r.Bundle) {
 		return prompt{}, invalidRequest("the marker stands in the evidence; draw another")
 	}
-	if key := string(a.config.Key); key != "" && strings.Contains(p.system+p.evidence, key) {
+	if a.config.Key.in(p.system + p.evidence) {
 		return prompt{}, invalidRequest("the key of the model stands in the evidence; it is not sent")
 	}
 	p.sha256 = p.digest()

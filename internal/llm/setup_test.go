@@ -38,7 +38,7 @@ var catalogue = []llm.ActionDoc{{
 
 func config(url string) llm.Config {
 	return llm.Config{
-		Provider: llm.Compatible, BaseURL: url + "/v1", Model: "test-model", Key: canary, MaxOutputTokens: 1024, MaxPromptBytes: 32 << 10,
+		Provider: llm.Compatible, BaseURL: url + "/v1", Model: "test-model", Key: llm.NewSecret(canary), MaxOutputTokens: 1024, MaxPromptBytes: 32 << 10,
 		ContextTokens: 8192, Timeout: 5 * time.Second, AllowPrivate: true, PriceInput: "2.50", PriceOutput: "10",
 	}
 }

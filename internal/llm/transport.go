@@ -63,7 +63,7 @@ func (w *wire) exchange(req *http.Request, c *capture) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.holdsKey(body) {
+	if w.key.in(string(body)) {
 		return nil, errSecret
 	}
 	x.Request = body
@@ -80,7 +80,7 @@ func (w *wire) exchange(req *http.Request, c *capture) (*http.Response, error) {
 		return nil, errTooLarge
 	}
 	retryAfter := response.Header.Get("Retry-After")
-	if w.holdsKey(answer) || w.holdsKey([]byte(retryAfter)) {
+	if w.key.in(string(answer)) || w.key.in(retryAfter) {
 		return nil, errSecret
 	}
 	x.Status, x.Response, x.RetryAfter = response.StatusCode, answer, retryAfter[:min(len(retryAfter), 100)]
@@ -109,19 +109,15 @@ func (w *wire) outgoing(req *http.Request, body []byte, c *capture) *http.Reques
 		out.Header.Set("Anthropic-Version", version)
 	}
 	switch {
-	case w.key == "":
+	case w.key.reveal() == "":
 	case w.provider == Anthropic:
-		out.Header.Set("X-Api-Key", string(w.key))
+		out.Header.Set("X-Api-Key", w.key.reveal())
 	default:
-		out.Header.Set("Authorization", "Bearer "+string(w.key))
+		out.Header.Set("Authorization", "Bearer "+w.key.reveal())
 	}
 	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	out.GetBody = nil // no second try behind our back
 	return out
-}
-
-func (w *wire) holdsKey(b []byte) bool {
-	return w.key != "" && bytes.Contains(b, []byte(w.key))
 }
 
 func withCapture(ctx context.Context, c *capture) context.Context {
