@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"finobs/internal/approval"
+	"finobs/internal/intake"
 )
 
 func settlementAmendSSI() Type {
@@ -34,7 +35,7 @@ func settlementAmendSSI() Type {
 		Effect: func(o Object, p Params) (Effect, error) {
 			return Effect{
 				Changes: []Change{change(o, "ssi", p["ssi"])},
-				Notes:   []string{"no instruction leaves; follow with settlement.reinstruct"},
+				Notes:   append(atStake(o), "no instruction leaves; follow with settlement.reinstruct"),
 			}, nil
 		},
 		Judge: func(_, after Object, p Plan) (Verdict, string) {
@@ -52,4 +53,13 @@ func settlementAmendSSI() Type {
 
 func eligible(o Object, ssi string) bool {
 	return slices.Contains(strings.Split(o.Fields["eligible_ssis"], ","), ssi)
+}
+
+// atStake says what will go to another account.
+func atStake(o Object) []string {
+	quantity, amount, err := remaining(o)
+	if err != nil || !intake.CurrencyCode(o.Fields["currency"]) {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s against %s %s will settle over it", quantity, o.Fields["currency"], amount)}
 }
