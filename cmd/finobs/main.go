@@ -59,7 +59,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), sequencerCommand(), migrateCommand(),
-		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), doctorCommand())
+		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), evalCommand(), doctorCommand())
 	return root
 }
 
