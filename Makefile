@@ -44,6 +44,8 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzReadHeartbeats -fuzztime 1m ./internal/event
 	go test -run '^$$' -fuzz FuzzLoadSources -fuzztime 1m ./internal/source
 	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m ./internal/sanctions
+	go test -run '^$$' -fuzz FuzzLoadRules -fuzztime 1m ./internal/compliance
+	go test -run '^$$' -fuzz FuzzReadLabelled -fuzztime 1m ./internal/compliance/labelled
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100
