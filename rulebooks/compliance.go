@@ -1,3 +1,4 @@
+// Package rulebooks embeds the rules that finobs ships.
 package rulebooks
 
 import _ "embed" // for the rules

@@ -62,6 +62,7 @@ func rootCommand() *cobra.Command {
 		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), doctorCommand(),
 		actionsCommand(), sandboxCommand())
 		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), doctorCommand(), evalCommand())
+		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), evalCommand(), doctorCommand())
 	return root
 }
 
