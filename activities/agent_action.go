@@ -33,7 +33,6 @@ type Actions struct {
 	Verifier *attest.Verifier
 	Systems  Systems
 	Recovery time.Duration // how long a target has to get well
-	Transit  time.Duration // how long after it was sent a command may still be applied
 }
 
 // ActionState is where an action stands, by the record.

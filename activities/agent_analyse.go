@@ -106,13 +106,18 @@ func (x *Agents) Analyse(ctx context.Context, in RunRef) error {
 	return temporalError(err)
 }
 
-// Scope is what an analyst may say in a run of a kind.
-func Scope(kind agent.Kind, rulebook bool) agent.Scope {
+// Judge is what is kept of an analyst's output in a run of a kind, and what is wrong
+// with it. It is the same for a replay.
+func Judge(kind agent.Kind, rulebook bool, bundle []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
 	s := agent.Scope{Kind: kind, Rulebook: rulebook, Allowed: action.Allowed, Identifier: action.Identifier}
 	if kind == agent.Triage || kind == agent.Remediate {
 		s.MaxProposals = agent.MaxProposals
 	}
-	return s
+	kept, problems := agent.Check(s, bundle, raw)
+	if s.MaxProposals == 0 {
+		problems = append(problems, agent.CheckNumbers(bundle, kept)...)
+	}
+	return kept, problems
 }
 
 // ask asks the model, where there is one, and else, or when it fails, the rulebook.
@@ -130,7 +135,7 @@ func (x *Agents) ask(ctx context.Context, run agent.Run, bundle []agent.Evidence
 		Kind: run.Request.Kind, Bundle: bundle, Question: question, Budget: runBudget{x, run},
 		Check: func(raw agent.Output) (agent.Output, []string) {
 			var kept agent.Output
-			kept, problems = agent.Check(Scope(run.Request.Kind, false), bundle, raw)
+			kept, problems = Judge(run.Request.Kind, false, bundle, raw)
 			return kept, agent.Fatal(problems)
 		},
 	})
@@ -165,7 +170,7 @@ func (x *Agents) byRules(run agent.Run, bundle []agent.Evidence) (agent.Result, 
 	if err != nil {
 		return agent.Result{}, err
 	}
-	output, problems := agent.Check(Scope(run.Request.Kind, true), bundle, raw)
+	output, problems := Judge(run.Request.Kind, true, bundle, raw)
 	if fatal := agent.Fatal(problems); len(fatal) > 0 {
 		return agent.Result{}, fault.New(fault.Internal, "rulebook-refused", "what the rulebook says is refused: %s", fatal[0])
 	}

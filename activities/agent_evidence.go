@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"finobs/internal/action"
 	"finobs/internal/agent"
@@ -45,6 +46,8 @@ type System interface {
 	Apply(ctx context.Context, connector, key string, target approval.Target, c action.Command) remediation.Outcome
 	// Lookup asks the system that serves a kind what became of a key.
 	Lookup(ctx context.Context, kind, key string) remediation.Outcome
+	// Transit is how long after it was sent a command may still be applied.
+	Transit(kind string) time.Duration
 }
 
 // Breaches looks over the books by the rules of compliance.

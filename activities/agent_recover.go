@@ -22,13 +22,14 @@ func (x *Actions) ReconcileAction(ctx context.Context, in GateRef) (ActionState,
 	if err != nil || a.Status != remediation.Unknown {
 		return stateOf(a), temporalError(err)
 	}
-	found := x.Systems.For(a.Mode).Lookup(ctx, a.Plan.Target.Kind, a.Key)
+	system := x.Systems.For(a.Mode)
+	found := system.Lookup(ctx, a.Plan.Target.Kind, a.Key)
 	if found.Status == remediation.Unheard || found.Status == remediation.NotSent {
 		return stateOf(a), nil // the workflow asks again, and in the end a person does
 	}
 	state, err := x.with(ctx, in, func(w *act) error {
 		if found.Status == remediation.Absent {
-			if w.tx.Now().Before(w.SentAt.Add(x.Transit)) {
+			if w.tx.Now().Before(w.SentAt.Add(system.Transit(a.Plan.Target.Kind))) {
 				return nil // it may be under way still
 			}
 			found.Why = "the system has not seen the command, and would have by now"

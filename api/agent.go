@@ -83,7 +83,7 @@ type summaryRunInput struct {
 // brief, once it began with the run as well.
 type askedRunView struct {
 	askedView
-	Run *runView `json:"run,omitempty" doc:"once it is approved and has begun"`
+	Run *agentRunView `json:"run,omitempty" doc:"once it is approved and has begun"`
 }
 
 type askedRunOutput struct {
@@ -129,12 +129,16 @@ func (s *Server) askSummary(ctx context.Context, in *summaryRunInput) (*askedRun
 	if err != nil {
 		return nil, err
 	}
+	var signed int64
+	if tree.SignedSize != nil {
+		signed = *tree.SignedSize
+	}
 	r := agent.Request{Kind: agent.AuditSummary, From: in.Body.From, To: in.Body.To, Mode: in.Body.mode()}
 	if r.To == 0 {
-		r.To = min(tree.SignedSize, r.From+agent.MaxLeaves)
+		r.To = min(signed, r.From+agent.MaxLeaves)
 	}
-	if r.To > tree.SignedSize {
-		return nil, fault.New(fault.Invalid, "range-not-signed", "leaves up to %d are not covered by a checkpoint yet; the newest covers %d", r.To, tree.SignedSize)
+	if r.To > signed {
+		return nil, fault.New(fault.Invalid, "range-not-signed", "leaves up to %d are not covered by a checkpoint yet; the newest covers %d", r.To, signed)
 	}
 	return s.askRun(ctx, r, in.Body.runOptions)
 }

@@ -12,8 +12,8 @@ import (
 // mostFindings bounds the findings that are shown with a run.
 const mostFindings = 200
 
-// runView is a run of an agent in answers.
-type runView struct {
+// agentRunView is a run of an agent in answers.
+type agentRunView struct {
 	ID         int64             `json:"run_id"`
 	ApprovalID int64             `json:"approval_request_id"`
 	Kind       agent.Kind        `json:"kind" enum:"triage,remediate,compliance,audit_summary"`
@@ -67,9 +67,9 @@ type verdictView struct {
 }
 
 // viewRun is a run without what takes more reading.
-func (s *Server) viewRun(ctx context.Context, r agent.Run) (runView, error) {
+func (s *Server) viewRun(ctx context.Context, r agent.Run) (agentRunView, error) {
 	a := r.Request.Action(r.Requester, r.Desk)
-	v := runView{
+	v := agentRunView{
 		ID: r.ID, ApprovalID: r.ApprovalID, Kind: r.Request.Kind, IncidentID: r.Request.IncidentID, Parameters: a.Parameters,
 		Simulation: r.Request.Simulated(), Status: r.Status, Failure: r.Failure, Requester: personView{r.Requester.Issuer, r.Requester.Subject},
 		Desk: r.Desk, WorkflowID: r.WorkflowID, TraceID: r.TraceID, StartedAt: r.StartedAt, ActorType: string(approval.Agent),
@@ -111,7 +111,7 @@ func (s *Server) viewRun(ctx context.Context, r agent.Run) (runView, error) {
 }
 
 type runPage struct {
-	Items      []runView `json:"items"`
+	Items      []agentRunView `json:"items"`
 	NextBefore int64     `json:"next_before,omitempty"`
 }
 
@@ -130,7 +130,7 @@ func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*body[runPage
 	if err != nil {
 		return nil, err
 	}
-	out := runPage{Items: []runView{}}
+	out := runPage{Items: []agentRunView{}}
 	for _, r := range list {
 		v, err := s.viewRun(ctx, r)
 		if err != nil {
@@ -147,7 +147,7 @@ type runInput struct {
 	ID int64 `path:"id" minimum:"1"`
 }
 
-func (s *Server) getRun(ctx context.Context, in *runInput) (*body[runView], error) {
+func (s *Server) getRun(ctx context.Context, in *runInput) (*body[agentRunView], error) {
 	r, err := s.Reader.Run(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (s *Server) getRun(ctx context.Context, in *runInput) (*body[runView], erro
 		return nil, err
 	}
 	v.Spend = &runSpend{spend.Calls, spend.Tokens, spend.USD.String(), spend.Millis}
-	return &body[runView]{v}, nil
+	return &body[agentRunView]{v}, nil
 }
 
 // runRecord is the record of a run, byte for byte, for finobs agent replay. Parts
@@ -194,6 +194,7 @@ type runRecord struct {
 	Mode      approval.Mode     `json:"mode" enum:"live,simulation"`
 	Version   string            `json:"agent_version"`
 	Fallback  string            `json:"fallback"`
+	Question  []byte            `json:"question" doc:"what a model was asked beside the evidence; empty: none was"`
 	Evidence  []byte            `json:"evidence"`
 	Output    []byte            `json:"output"`
 	SHA256    map[string]string `json:"sha256" doc:"of evidence and output, in hexadecimal"`
@@ -219,6 +220,8 @@ func (s *Server) getRunRecord(ctx context.Context, in *runInput) (*body[runRecor
 			out.Evidence, out.SHA256["evidence"] = p.Bytes, p.SHA256
 		case "output":
 			out.Output, out.SHA256["output"] = p.Bytes, p.SHA256
+		case "question":
+			out.Question = p.Bytes
 		default:
 			out.Exchanges = append(out.Exchanges, p.Bytes)
 		}

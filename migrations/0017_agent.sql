@@ -206,6 +206,8 @@ UNION ALL
 SELECT r.run_id, 'output', 0, encode(b.sha256, 'hex'), b.bytes
 FROM finobs.agent_run r JOIN ledger.blob b ON b.sha256 = r.output_sha256
 UNION ALL
+SELECT r.run_id, 'question', 0, '', convert_to(r.question::text, 'UTF8') FROM finobs.agent_run r WHERE r.question IS NOT NULL
+UNION ALL
 SELECT x.run_id, 'exchange', x.ordinal, encode(b.sha256, 'hex'), b.bytes
 FROM finobs.agent_exchange x JOIN ledger.blob b ON b.sha256 = x.exchange_sha256;
 CREATE VIEW api.agent_exchange AS

@@ -14,6 +14,7 @@ import (
 	"finobs/internal/action"
 	"finobs/internal/agent"
 	"finobs/internal/approval"
+	"finobs/internal/budget"
 	"finobs/internal/compliance"
 	"finobs/internal/connector"
 	"finobs/internal/desk"
@@ -25,8 +26,27 @@ import (
 	"finobs/internal/store"
 )
 
-// recovery is how long a target has to get well after an action.
-const recovery = 5 * time.Minute
+// Agents are what agents work with.
+type Agents struct {
+	Connectors *connector.Set     // nil: no system of a desk can be reached
+	Triage     *rulebook.Rulebook // the analyst that is always there
+	Model      *llm.Analyst       // nil: none is configured
+	Budget     budget.Limits      // of the model
+	Rules      *compliance.Rules
+	Names      *sanctions.Index // nil: names are not screened
+	Recovery   time.Duration    // how long a target has to get well after an action
+}
+
+func newAgents(d Deps) *activities.Agents {
+	a := &activities.Agents{
+		InTx: store.InTx[activities.AgentTx](d.Store), Verifier: d.Verifier, Systems: systems{d.Agents.Connectors}, Rulebook: rules{d.Agents.Triage},
+		Limits: d.Agents.Budget, Breaches: breaches{d.Store, d.Agents.Rules, d.Agents.Names},
+	}
+	if d.Agents.Model != nil {
+		a.Model = model{d.Agents.Model}
+	}
+	return a
+}
 
 // rules is the rulebook as an analyst.
 type rules struct{ triage *rulebook.Rulebook }

@@ -48,6 +48,7 @@ type Deps struct {
 	Roster       approval.Roster  // whom a database without policies starts with
 	Namespace    string           // of Temporal
 	Profiles     *recon.Catalogue // of reconciliation
+	Agents       Agents
 
 	// RecordOnly leaves effects to other workers: this one records requests and
 	// decisions and needs no access to what effects touch.
@@ -164,6 +165,9 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 	incidentActs := &activities.IncidentActs{InTx: store.InTx[activities.IncidentActTx](d.Store), Verifier: d.Verifier}
 	lives := &activities.Lives{InTx: store.InTx[activities.LifeTx](d.Store)}
 	recons := newRecons(d)
+	agents := newAgents(d)
+	actions := &activities.Actions{InTx: store.InTx[activities.ActionTx](d.Store), Verifier: d.Verifier, Systems: systems{d.Agents.Connectors}, Recovery: d.Agents.Recovery}
+	agentActs := &activities.AgentActs{InTx: store.InTx[activities.AgentActTx](d.Store), Verifier: d.Verifier}
 	slots := &activities.Slots{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	schedules := &activities.Schedules{InTx: store.InTx[activities.SlotTx](d.Store), Verifier: d.Verifier}
 	for name, fn := range map[string]any{
@@ -194,6 +198,18 @@ func RegisterActivities(r worker.ActivityRegistry, d Deps) {
 		workflows.ActivityImportFails:        fails.ImportFailsFile,
 		workflows.ActivityDetectFails:        fails.DetectFails,
 		workflows.ActivityImportTransactions: transactions.ImportTransactionsFile,
+		workflows.ActivityBeginRun:           agents.BeginRun,
+		workflows.ActivityGatherEvidence:     agents.GatherEvidence,
+		workflows.ActivityAnalyse:            agents.Analyse,
+		workflows.ActivityPlanActions:        agents.PlanActions,
+		workflows.ActivityFailRun:            agents.FailRun,
+		workflows.ActivityBeginAction:        actions.BeginAction,
+		workflows.ActivityApplyAction:        actions.ApplyAction,
+		workflows.ActivityReconcileAction:    actions.ReconcileAction,
+		workflows.ActivityVerifyAction:       actions.VerifyAction,
+		workflows.ActivityCompensateAction:   actions.CompensateAction,
+		workflows.ActivityEndAction:          actions.EndAction,
+		workflows.ActivityRecordAgentAct:     agentActs.RecordAgentAct,
 		workflows.ActivityReconcile:          recons.Reconcile,
 		workflows.ActivityReconcileScheduled: recons.ReconcileScheduled,
 	} {

@@ -15,8 +15,8 @@ import (
 )
 
 func evalCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "eval", Short: "Measure analysts on labelled cases"}
-	cmd.AddCommand(evalTriageCommand())
+	cmd := &cobra.Command{Use: "eval", Short: "Measure rules and analysts against files whose answers are known"}
+	cmd.AddCommand(evalTriageCommand(), evalComplianceCommand())
 	return cmd
 }
 

@@ -17,12 +17,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func evalCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "eval", Short: "Measure rules and analysts against files whose answers are known"}
-	cmd.AddCommand(evalComplianceCommand())
-	return cmd
-}
-
 // evalComplianceCommand is finobs eval compliance.
 func evalComplianceCommand() *cobra.Command {
 	var rulesFile string

@@ -66,6 +66,9 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 	if d.Profiles, err = loadProfiles(c.ReconProfiles); err != nil {
 		return err
 	}
+	if d.Agents, err = loadAgents(c.Agents); err != nil {
+		return err
+	}
 	if d.Artefacts, err = blobdir.Open(c.ArtefactDir); err != nil {
 		return err
 	}

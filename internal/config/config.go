@@ -54,6 +54,17 @@ type Worker struct {
 	DeskFile       string   `env:"FINOBS_DESK_FILE"`           // path of the desk file; empty: the shipped one
 	PublicURL      string   `env:"FINOBS_PUBLIC_URL"`          // where people reach the API, for links in notifications
 	ReconProfiles  string   `env:"FINOBS_RECON_PROFILES"`      // folder of reconciliation profiles beside the shipped ones; the API has the same
+	Agents
+}
+
+// Agents are the settings of agents and of what they plan.
+type Agents struct {
+	Connectors      string        `env:"FINOBS_CONNECTORS"`                      // path of the connector file; empty: no system of a desk can be reached
+	Rulebook        string        `env:"FINOBS_RULEBOOK"`                        // path of the rulebook of triage; empty: the shipped one
+	ComplianceRules string        `env:"FINOBS_COMPLIANCE_RULES"`                // path of the rules of compliance; empty: the shipped ones
+	Sanctions       string        `env:"FINOBS_SANCTIONS"`                       // folder with sdn.csv, alt.csv and add.csv; empty: names are not screened
+	Budget          string        `env:"FINOBS_AGENT_BUDGET"`                    // path of the budget of models; empty: the shipped one
+	Recovery        time.Duration `env:"FINOBS_ACTION_RECOVERY" envDefault:"5m"` // how long a target has to get well after an action
 }
 
 // Sequencer are the settings of finobs sequencer.

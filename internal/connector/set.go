@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"finobs/internal/action"
 	"finobs/internal/approval"
@@ -29,6 +30,9 @@ type Executor interface {
 	// Lookup asks the system that serves a kind what became of a key. It changes
 	// nothing, and after an error it may be asked again.
 	Lookup(ctx context.Context, kind, key string) (Outcome, error)
+	// Transit is how long after it was sent a command over an object of a kind may
+	// still be applied.
+	Transit(kind string) time.Duration
 }
 
 // The systems of the two modes are different types, so that one never stands where
@@ -112,6 +116,15 @@ func (r *router[S]) of(kind string) (*client, error) {
 func (r *router[S]) Serves(kind string) bool {
 	_, ok := r.byKind[kind]
 	return ok
+}
+
+// Transit implements Executor.
+func (r *router[S]) Transit(kind string) time.Duration {
+	c, err := r.of(kind)
+	if err != nil {
+		return MaxTimeout
+	}
+	return c.timeout
 }
 
 // Read implements Executor.

@@ -244,7 +244,7 @@ func (a *Analyst) call(parent context.Context, p prompt, worst Tokens) (Exchange
 	defer cancel()
 	x := Exchange{
 		Provider: a.config.Provider, Model: a.config.Model, BaseURL: a.config.base.String(),
-		Parameters:   Parameters{Temperature: "0", MaxOutputTokens: a.config.MaxOutputTokens, Structure: a.config.Structure},
+		Parameters:   a.config.parameters(),
 		PromptSHA256: p.sha256, SchemaSHA256: p.schemaID,
 	}
 	c := &capture{exchange: &x}

@@ -37,6 +37,7 @@ type Parameters struct {
 	Temperature     string    `json:"temperature"` // always "0"; reasoning models of OpenAI take none
 	MaxOutputTokens int       `json:"max_output_tokens"`
 	Structure       Structure `json:"structure"`
+	ContextTokens   int       `json:"context_tokens,omitempty"` // of Ollama alone
 }
 
 // Tokens are counts of tokens.
