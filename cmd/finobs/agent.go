@@ -50,7 +50,7 @@ output that differs in one byte are errors.`,
 		var record runRecord
 		got, err := c.expect(cmd.Context(), http.MethodGet, fmt.Sprintf("/agent/runs/%d/record", id), nil, http.StatusOK)
 		if err == nil {
-			err = json.Unmarshal(got.body, &record)
+			err = json.Unmarshal(got.Body, &record)
 		}
 		if err != nil {
 			return err

@@ -87,12 +87,12 @@ func EncodeOutput(o Output) ([]byte, error) {
 	return b, nil
 }
 
-// targetFacts say which facts name an object of a desk's system, and of which
-// kind.
+// targetFacts say which facts name objects of a desk's system, and of which kind;
+// several are separated by commas.
 var targetFacts = map[string]string{
-	"order_id": "order", "settlement_id": "settlement", "ssi_id": "ssi", "trader": "trader", "trader_id": "trader", "strategy": "strategy",
-	"strategy_id": "strategy", "feed": "feed", "feed_id": "feed", "gateway": "gateway", "gateway_id": "gateway", "counterparty": "counterparty",
-	"counterparty_id": "counterparty", "trade_id": "trade", "position_id": "position",
+	"order": "order", "order_id": "order", "settlement": "settlement", "settlement_id": "settlement", "ssi": "ssi", "eligible_ssis": "ssi",
+	"trader": "trader", "strategy": "strategy", "feed": "feed", "gateway": "gateway", "counterparty": "counterparty", "trade": "trade",
+	"trade_id": "trade", "position": "position",
 }
 
 // TargetsIn lists the objects that facts name, sorted by the fact's name: by facts
@@ -107,7 +107,9 @@ func TargetsIn(facts map[string]string) []Target {
 	}
 	for _, name := range slices.Sorted(maps.Keys(facts)) {
 		if kind := targetFacts[name]; kind != "" {
-			add(kind, facts[name])
+			for _, id := range strings.Split(facts[name], ",") {
+				add(kind, strings.TrimSpace(id))
+			}
 		}
 	}
 	if facts["subject_id"] != "" {
