@@ -46,6 +46,7 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzClean -fuzztime 1m -fuzzminimizetime 1x ./internal/agent
 	go test -run '^$$' -fuzz FuzzSuspect -fuzztime 1m -fuzzminimizetime 1x ./internal/agent
 	go test -run '^$$' -fuzz FuzzLoad -fuzztime 1m -fuzzminimizetime 1x ./internal/rulebook
+	go test -run '^$$' -fuzz FuzzReadCases -fuzztime 1m -fuzzminimizetime 1x ./internal/rulebook
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100
