@@ -53,24 +53,28 @@ func scope() agent.Scope {
 	}
 }
 
-// Incidents as the detectors of finobs open them.
-func TestTriage(t *testing.T) {
-	trade := func(kind agent.EvidenceKind, changes map[string]string) agent.Evidence {
-		facts := map[string]string{"trade_id": "T-1", "side": "buy", "quantity": "1200", "price": "429.50", "currency": "USD", "symbol": "MSFT", "settlement_date": "2026-06-16"}
-		maps.Copy(facts, changes)
-		return agent.Show(string(kind), kind, "transaction:7", facts, "")
-	}
+// triageCase is an incident as the detectors of finobs open it.
+type triageCase struct {
+	bundle   []agent.Evidence
+	category agent.Category
+	severity desk.Severity
+	cause    string // "": inconclusive
+	propose  string // actions and their parameters
+}
+
+// trade is a trade as one of the sides states it.
+func trade(kind agent.EvidenceKind, changes map[string]string) agent.Evidence {
+	facts := map[string]string{"trade_id": "T-1", "side": "buy", "quantity": "1200", "price": "429.50", "currency": "USD", "symbol": "MSFT", "settlement_date": "2026-06-16"}
+	maps.Copy(facts, changes)
+	return agent.Show(string(kind), kind, "transaction:7", facts, "")
+}
+
+func fails() map[string]triageCase {
 	failed := map[string]string{
 		"id": "S-1001", "status": "failed", "fail_reason": "ssi_mismatch", "counterparty": "GALE", "place": "DTCYUS33", "ssi": "SSI-GALE-EOC",
 		"eligible_ssis": "SSI-GALE-DTC,SSI-GALE-EOC", "settlement_date": "2026-06-12", "remaining_quantity": "82000", "available_quantity": "82000",
 	}
-	for name, tc := range map[string]struct {
-		bundle   []agent.Evidence
-		category agent.Category
-		severity desk.Severity
-		cause    string // "": inconclusive
-		propose  string // actions and their parameters
-	}{
+	return map[string]triageCase{
 		"a fail on the wrong SSI": {
 			bundleOf("GME had 82,000 shares undelivered on each of 6 consecutive settlement days",
 				map[string]string{"kind": "failed_settlement", "subject_kind": "security", "exposure_usd": "15366800.00", "details.settlement_days": "6"},
@@ -93,8 +97,8 @@ func TestTriage(t *testing.T) {
 		"a price break": {
 			bundleOf("price break on E100", map[string]string{"kind": "trade_break", "subject_kind": "trade_break", "severity": "medium", "details.type": "price", "exposure_usd": "600"},
 				trade(agent.OfTrade, nil), trade(agent.OfOtherSide, map[string]string{"price": "430"}),
-				target("E4", "counterparty", map[string]string{"id": "HARBOR", "contact": "Middle office"}),
-				target("E5", "trade", map[string]string{"id": "T-1", "match_status": "unmatched", "counterparty": "HARBOR", "isin": "US5949181045", "quantity": "1200",
+				target("E4", "counterparty", map[string]string{"id": "GALE", "contact": "Middle office"}),
+				target("E5", "trade", map[string]string{"id": "T-1", "match_status": "unmatched", "counterparty": "GALE", "isin": "US5949181045", "quantity": "1200",
 					"gross_amount": "515400", "currency": "USD", "settlement_date": "2026-06-16"})),
 			agent.CategoryTradeBreak, desk.Medium, "429.50 here, 430 there",
 			"counterparty.notify E4 amount=515400 currency=USD date=2026-06-16 isin=US5949181045 quantity=1200 reference=T-1 template=trade_break_query",
@@ -115,6 +119,11 @@ func TestTriage(t *testing.T) {
 			bundleOf("Don't know trade: no matching order", map[string]string{"kind": "trade_break", "subject_kind": "execution", "severity": "medium", "details.event_kind": "dont_know_trade"}),
 			agent.CategoryTradeBreak, desk.High, "does not recognise", "",
 		},
+	}
+}
+
+func outages() map[string]triageCase {
+	return map[string]triageCase{
 		"a sequence gap": {
 			bundleOf("Sequence gap: expected 12, got 15", map[string]string{"details.event_kind": "sequence_gap", "severity": "medium"}),
 			agent.CategorySessionReject, desk.High, "lost or not yet sent", "",
@@ -154,7 +163,13 @@ func TestTriage(t *testing.T) {
 			agent.CategoryConnectivity, desk.Critical, "", "",
 		},
 		"nothing": {bundleOf("lorem ipsum", map[string]string{"kind": "other", "subject_kind": "notification"}), agent.CategoryOther, desk.Low, "", ""},
-	} {
+	}
+}
+
+func TestTriage(t *testing.T) {
+	all := fails()
+	maps.Copy(all, outages())
+	for name, tc := range all {
 		out, err := triage(t).Analyse(agent.Triage, tc.bundle)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -190,7 +205,7 @@ func passes(t interface {
 }, bundle []agent.Evidence, out agent.Output) {
 	t.Helper()
 	checked, problems := agent.Check(scope(), bundle, out)
-	if len(problems) > 0 && !(len(out.Claims) == 0 && len(agent.Fatal(problems)) == 0) || !reflect.DeepEqual(checked, out) {
+	if len(problems) > 0 || !reflect.DeepEqual(checked, out) {
 		t.Errorf("Check changes\n%+v\nto\n%+v\n%v", out, checked, problems)
 	}
 	for _, c := range out.Claims {

@@ -34,10 +34,9 @@ func look(bundle []agent.Evidence) (*view, error) {
 		if _, twice := v.first[e.Kind]; !twice {
 			v.first[e.Kind] = e
 		}
-		switch e.Kind {
-		case agent.OfRelated:
+		if e.Kind == agent.OfRelated {
 			v.related = append(v.related, e)
-		case agent.OfTarget:
+		} else if e.Kind == agent.OfTarget {
 			v.targets = append(v.targets, e)
 		}
 		all = append(all, map[string]any{"id": e.ID, "kind": string(e.Kind), "source": e.Source, "facts": orEmpty(e.Facts), "text": e.Text})
