@@ -129,7 +129,7 @@ func TestSuspectOnSamples(t *testing.T) {
 	if recall < 0.6 || precision < 0.75 || falsePlain > 1 {
 		t.Error("worse than the floors")
 	}
-	// Nobody looked at these while the patterns were written.
+	// Only the first of these was in view while the patterns were written.
 	jailbreaks, seen := giskard(t, root)
 	t.Logf("giskard: %d of %d found", seen, jailbreaks)
 	if seen*10 < jailbreaks*7 {

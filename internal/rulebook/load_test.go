@@ -2,9 +2,11 @@ package rulebook_test
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 
+	"finobs/internal/agent"
 	"finobs/internal/rulebook"
 	"finobs/rulebooks"
 )
@@ -108,6 +110,29 @@ func TestErrorsNameTheLineAndTheElement(t *testing.T) {
 		_, err := rulebook.Load(strings.NewReader(strings.Replace(minimal, tc.from, tc.to, 1)))
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q for %q: got %v, want %q", tc.to, tc.from, err, tc.want)
+		}
+	}
+}
+
+// The file that docs/rulebook.md explains is one.
+func TestTheDocumentedFileLoads(t *testing.T) {
+	text, err := os.ReadFile("../../docs/rulebook.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, file, found := strings.Cut(string(text), "```yaml\n")
+	file, _, closed := strings.Cut(file, "```")
+	if !found || !closed {
+		t.Fatal("docs/rulebook.md has no file")
+	}
+	if r := load(t, file); r.Name != "mine" || r.Revision != 4 || r.Labels()[0] != "Password desk" {
+		t.Errorf("got %s@%d, %v", r.Name, r.Revision, r.Labels())
+	}
+	for _, kind := range []agent.EvidenceKind{agent.OfIncident, agent.OfSettlement, agent.OfSystem, agent.OfTrade, agent.OfTarget} {
+		for _, key := range agent.FactsOf(kind) {
+			if !strings.Contains(string(text), key) {
+				t.Errorf("fact %s of %s is not documented", key, kind)
+			}
 		}
 	}
 }

@@ -34,10 +34,12 @@ func look(bundle []agent.Evidence) (*view, error) {
 		if _, twice := v.first[e.Kind]; !twice {
 			v.first[e.Kind] = e
 		}
-		if e.Kind == agent.OfRelated {
+		switch e.Kind {
+		case agent.OfRelated:
 			v.related = append(v.related, e)
-		} else if e.Kind == agent.OfTarget {
+		case agent.OfTarget:
 			v.targets = append(v.targets, e)
+		default: // read through its facts, and through evidence
 		}
 		all = append(all, map[string]any{"id": e.ID, "kind": string(e.Kind), "source": e.Source, "facts": orEmpty(e.Facts), "text": e.Text})
 		facts = append(facts, map[string]any{"id": e.ID, "kind": string(e.Kind), "source": e.Source, "facts": withoutDetails(e.Facts)})
