@@ -50,6 +50,7 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m ./internal/sanctions
 	go test -run '^$$' -fuzz FuzzLoadRules -fuzztime 1m ./internal/compliance
 	go test -run '^$$' -fuzz FuzzReadLabelled -fuzztime 1m ./internal/compliance/labelled
+	go test -run '^$$' -fuzz FuzzReadCases -fuzztime 1m -fuzzminimizetime 1x ./internal/rulebook
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100

@@ -357,11 +357,8 @@ func (c *checker) inEvidence(value string, target Evidence) bool {
 func Typed(e Evidence, value string) bool {
 	switch e.Kind {
 	case OfTarget, OfTrade, OfOtherSide, OfSettlement, OfSystem:
-		for _, fact := range e.Facts {
-			if fact == value {
-				return true
-			}
-		}
+		return slices.Contains(slices.Collect(maps.Values(e.Facts)), value)
+	default:
+		return false
 	}
-	return false
 }

@@ -101,15 +101,15 @@ func TestSuspectOnSamples(t *testing.T) {
 	var caught, attacks, falseAlarms, plain, falsePlain int
 	for _, row := range rows[1:] {
 		found := len(agent.Suspect("x", row[0])) > 0
-		switch {
-		case row[1] == "attack":
+		switch row[1] {
+		case "attack":
 			attacks++
 			if found {
 				caught++
 			} else if testing.Verbose() {
 				t.Logf("overlooked (%s, %s): %s", row[2], row[3], row[0])
 			}
-		case row[1] == "benign":
+		case "benign":
 			if row[3] != "hard" { // the hard ones speak of attacks
 				plain++
 			}
@@ -129,7 +129,7 @@ func TestSuspectOnSamples(t *testing.T) {
 	if recall < 0.6 || precision < 0.75 || falsePlain > 1 {
 		t.Error("worse than the floors")
 	}
-	// Nobody looked at these while the patterns were written.
+	// Only the first of these was in view while the patterns were written.
 	jailbreaks, seen := giskard(t, root)
 	t.Logf("giskard: %d of %d found", seen, jailbreaks)
 	if seen*10 < jailbreaks*7 {

@@ -39,6 +39,7 @@ func look(bundle []agent.Evidence) (*view, error) {
 			v.related = append(v.related, e)
 		case agent.OfTarget:
 			v.targets = append(v.targets, e)
+		default: // read through its facts, and through evidence
 		}
 		all = append(all, map[string]any{"id": e.ID, "kind": string(e.Kind), "source": e.Source, "facts": orEmpty(e.Facts), "text": e.Text})
 		facts = append(facts, map[string]any{"id": e.ID, "kind": string(e.Kind), "source": e.Source, "facts": withoutDetails(e.Facts)})
