@@ -43,7 +43,9 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m -fuzzminimizetime 1x ./internal/alert
 	go test -run '^$$' -fuzz FuzzReadHeartbeats -fuzztime 1m ./internal/event
 	go test -run '^$$' -fuzz FuzzLoadSources -fuzztime 1m ./internal/source
-	go test -run '^$$' -fuzz FuzzLoadBudget -fuzztime 1m ./internal/budget
+	go test -run '^$$' -fuzz FuzzLoadBudget -fuzztime 1m -fuzzminimizetime 1x ./internal/budget
+	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
+	go test -run '^$$' -fuzz FuzzAnswerOfServer -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100
