@@ -51,6 +51,9 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzLoadRules -fuzztime 1m ./internal/compliance
 	go test -run '^$$' -fuzz FuzzReadLabelled -fuzztime 1m ./internal/compliance/labelled
 	go test -run '^$$' -fuzz FuzzReadCases -fuzztime 1m -fuzzminimizetime 1x ./internal/rulebook
+	go test -run '^$$' -fuzz FuzzLoadBudget -fuzztime 1m -fuzzminimizetime 1x ./internal/budget
+	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
+	go test -run '^$$' -fuzz FuzzAnswerOfServer -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100

@@ -261,9 +261,8 @@ func (a *Analyst) call(parent context.Context, p prompt, worst Tokens) (Exchange
 	}
 	switch {
 	case parent.Err() != nil && errors.Is(parent.Err(), context.Canceled):
-		err = parent.Err()
-		x.Outcome = "cancelled"
-		return x, reply{}, err
+		x.Outcome = Cancelled
+		return x, reply{}, parent.Err()
 	case c.err != nil:
 		err = a.ofTransport(ctx, c)
 	case x.Status != 0 && x.Status != http.StatusOK:

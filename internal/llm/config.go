@@ -3,9 +3,11 @@ package llm
 import (
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
+	"finobs/internal/budget"
 	"finobs/internal/outbound"
 
 	"github.com/shopspring/decimal"
@@ -100,11 +102,29 @@ type Config struct {
 	Proxy           string        `env:"FINOBS_MODEL_PROXY"`                               // URL; HTTP_PROXY and its kin are ignored
 	PriceInput      string        `env:"FINOBS_MODEL_PRICE_INPUT"`                         // USD per million tokens, such as 2.50
 	PriceOutput     string        `env:"FINOBS_MODEL_PRICE_OUTPUT"`                        // USD per million tokens
+	Budget          string        `env:"FINOBS_MODEL_BUDGET"`                              // path of the budget file; empty: the shipped one
 	Free            bool          `env:"FINOBS_MODEL_FREE"`                                // tokens cost nothing; implied by ollama
 }
 
 // Enabled reports whether a model is configured at all.
 func (c Config) Enabled() bool { return c.Provider != "" }
+
+// Limits reads the budget file that is configured, or the shipped one.
+func (c Config) Limits() (budget.Limits, error) {
+	if c.Budget == "" {
+		return budget.Default(), nil
+	}
+	file, err := os.Open(c.Budget)
+	if err != nil {
+		return nil, fmt.Errorf("FINOBS_MODEL_BUDGET: %w", err)
+	}
+	defer file.Close()
+	limits, err := budget.Load(file)
+	if err != nil {
+		return nil, fmt.Errorf("FINOBS_MODEL_BUDGET: %s: %w", c.Budget, err)
+	}
+	return limits, nil
+}
 
 // settled is a Config whose relations hold.
 type settled struct {

@@ -2,8 +2,9 @@ package llm
 
 // Outcomes of an exchange beside the codes of faults.
 const (
-	Accepted = "accepted" // the answer passed the check
-	Refused  = "refused"  // it did not; a repair may follow
+	Accepted  = "accepted"  // the answer passed the check
+	Refused   = "refused"   // it did not; a repair may follow
+	Cancelled = "cancelled" // the caller gave up
 )
 
 // Exchange is one call as it was on the wire, to be kept as a blob. It holds no
@@ -29,7 +30,7 @@ type Exchange struct {
 	Estimated Tokens `json:"estimated"`       // what the bytes suggest
 	Charged   Tokens `json:"charged"`         // what the budget was charged
 	Millis    int64  `json:"duration_millis"` // from the request to the end of the answer
-	Outcome   string `json:"outcome"`         // Accepted, Refused, or the code of a fault
+	Outcome   string `json:"outcome"`         // one of the above, or the code of a fault
 }
 
 // Parameters are those of the sampling.

@@ -68,13 +68,13 @@ func within(t *testing.T, o agent.Output) {
 type canned []byte
 
 func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(c)), Request: req}, nil
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(c)), Request: req}, nil
 }
 
 // Whatever body a server sends, each client leaves a typed error or an output,
 // and no panic.
 func FuzzAnswerOfServer(f *testing.F) {
-	good, _ := json.Marshal(llmtest.Good(fuzzBundle)) //nolint:errchkjson // a string
+	good, _ := json.Marshal(llmtest.Good(fuzzBundle))
 	f.Add([]byte(`{"choices":[{"message":{"content":` + string(good) + `},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}`))
 	f.Add([]byte(`{"content":[{"type":"tool_use","id":"a","name":"answer","input":{}},null],"stop_reason":"x","usage":{}}`))
 	f.Add([]byte(`{"model":"m","message":{"content":` + string(good) + `},"done":true}`))
