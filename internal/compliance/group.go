@@ -83,11 +83,14 @@ func (g *group) hit(now time.Time, limit int) {
 		g.open, g.peak, g.peakOut, g.peakOthers = newEpisode(g.party), tally{}, tally{}, 0
 	}
 	g.hitAt = now
-	for i := range g.entries {
-		if e := &g.entries[i]; !e.told {
-			e.told = true
-			g.open.add(e.id, e.at, limit, g.party, e.other)
-		}
+	fresh := len(g.entries) // what came since the last hit is at the end
+	for fresh > 0 && !g.entries[fresh-1].told {
+		fresh--
+	}
+	for i := fresh; i < len(g.entries); i++ {
+		e := &g.entries[i]
+		e.told = true
+		g.open.add(e.id, e.at, limit, g.party, e.other)
 	}
 	if g.in.sum.GreaterThan(g.peak.sum) || g.peak.n == 0 {
 		g.peak, g.peakOut, g.peakOthers = g.in, g.out, len(g.others)

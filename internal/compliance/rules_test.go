@@ -284,9 +284,8 @@ func TestOldRecordsAreLetGo(t *testing.T) {
 		list = append(list, move(fmt.Sprintf("%06d", i), pay, time.Duration(i)*h, fmt.Sprint("A", i), fmt.Sprint("B", i), "10000"))
 	}
 	_, stats, err := rules.Run(context.Background(), each(list), compliance.Options{})
-	// Three rules keep 720 hours and one keeps both sides of 48 hours; sweeps come
-	// every 256 times.
-	if most := 3*(720+256) + 2*(48+256) + 1; err != nil || stats.MaxHeld > most {
+	// Three rules keep 720 hours and one keeps both sides of 48 hours.
+	if most := 2*(3*720+2*48) + 4096 + 8; err != nil || stats.MaxHeld > most {
 		t.Errorf("%d records held, want at most %d; %v", stats.MaxHeld, most, err)
 	}
 }

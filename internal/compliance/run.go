@@ -51,9 +51,9 @@ type run struct {
 
 // Run judges records, which come in the order of their times; Sort makes that order.
 // It holds the records of one time, and for each rule with a window those of the
-// window: memory does not grow with the number of records, but with how many fall
-// into the longest window (and, for positions, with the number of accounts and
-// instruments). Over Options.MaxHeld it fails with a fault of kind TooLarge, as it
+// window, and at most as many again: memory does not grow with the number of
+// records, but with how many fall into the longest window (and, for positions, with
+// the number of accounts and instruments). Over Options.MaxHeld it fails with a fault of kind TooLarge, as it
 // does over Options.MaxFound. Findings are in the order of their last record, rule
 // and party, and do not depend on the order of records of the same time.
 func (rules *Rules) Run(ctx context.Context, records iter.Seq2[Record, error], o Options) ([]Finding, Stats, error) {
@@ -91,13 +91,15 @@ type engine struct {
 	judges []evaluator
 	batch  []Record // of one time
 	taken  []*Record
+	left   int // held after the last sweep
 }
 
-// sweepEvery is the number of batches after which rules let go of what is old.
-const sweepEvery = 256
+// sweepFrom is how many records are held before rules are made to let go of what is
+// old. They are again whenever they hold twice of what was left and as many more, so
+// that sweeping costs little and what is held stays below twice the windows and this.
+const sweepFrom = 4096
 
 func (e *engine) feed(ctx context.Context, records iter.Seq2[Record, error]) error {
-	batches := 0
 	for record, err := range records {
 		if err != nil {
 			return fmt.Errorf("reading records: %w", err)
@@ -111,12 +113,7 @@ func (e *engine) feed(ctx context.Context, records iter.Seq2[Record, error]) err
 				return fault.New(fault.Invalid, "records-out-of-order", "record %s of %s comes after one of %s; sort them by time",
 					word(record.ID), moment(record.Time), moment(e.batch[0].Time))
 			}
-			if batches++; batches%sweepEvery == 0 {
-				if err := e.forget(ctx, e.batch[0].Time); err != nil {
-					return err
-				}
-			}
-			if err := e.judge(); err != nil {
+			if err := e.judge(ctx); err != nil {
 				return err
 			}
 		}
@@ -125,7 +122,7 @@ func (e *engine) feed(ctx context.Context, records iter.Seq2[Record, error]) err
 			return e.tooMany()
 		}
 	}
-	if err := e.judge(); err != nil {
+	if err := e.judge(ctx); err != nil {
 		return err
 	}
 	for _, judge := range e.judges {
@@ -136,17 +133,8 @@ func (e *engine) feed(ctx context.Context, records iter.Seq2[Record, error]) err
 	return ctx.Err()
 }
 
-func (e *engine) forget(ctx context.Context, now time.Time) error {
-	for _, judge := range e.judges {
-		if err := judge.forget(now); err != nil {
-			return err
-		}
-	}
-	return ctx.Err()
-}
-
 // judge hands the records of one time to every rule that takes them.
-func (e *engine) judge() error {
+func (e *engine) judge(ctx context.Context) error {
 	Sort(e.batch)
 	held := 0
 	for i, judge := range e.judges {
@@ -168,31 +156,30 @@ func (e *engine) judge() error {
 		}
 		held += judge.held()
 	}
-	now := time.Time{}
-	if len(e.batch) > 0 {
-		now = e.batch[0].Time
+	e.stats.MaxHeld = max(e.stats.MaxHeld, held)
+	if len(e.batch) == 0 || held <= min(2*e.left+sweepFrom, e.options.MaxHeld) {
+		e.batch = e.batch[:0]
+		return nil
 	}
+	now := e.batch[0].Time
 	e.batch = e.batch[:0]
-	return e.bound(held, now)
+	return e.forget(ctx, now)
 }
 
-// bound refuses a run whose rules hold too much even after they let go of what is
-// old.
-func (e *engine) bound(held int, now time.Time) error {
-	if held > e.options.MaxHeld {
-		held = 0
-		for _, judge := range e.judges {
-			if err := judge.forget(now); err != nil {
-				return err
-			}
-			held += judge.held()
+// forget makes the rules let go of what is old, and refuses a run of which they
+// hold too much even then.
+func (e *engine) forget(ctx context.Context, now time.Time) error {
+	e.left = 0
+	for _, judge := range e.judges {
+		if err := judge.forget(now); err != nil {
+			return err
 		}
+		e.left += judge.held()
 	}
-	e.stats.MaxHeld = max(e.stats.MaxHeld, held)
-	if held > e.options.MaxHeld {
+	if e.left > e.options.MaxHeld {
 		return e.tooMany()
 	}
-	return nil
+	return ctx.Err()
 }
 
 func (e *engine) tooMany() error {
