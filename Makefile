@@ -43,6 +43,8 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m -fuzzminimizetime 1x ./internal/alert
 	go test -run '^$$' -fuzz FuzzReadHeartbeats -fuzztime 1m ./internal/event
 	go test -run '^$$' -fuzz FuzzLoadSources -fuzztime 1m ./internal/source
+	go test -run '^$$' -fuzz FuzzParameters -fuzztime 1m ./internal/action
+	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./internal/connector
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100

@@ -11,6 +11,8 @@ import (
 	"finobs/internal/action"
 	"finobs/internal/fault"
 	"finobs/internal/sandbox"
+
+	"pgregory.net/rapid"
 )
 
 // morning is the desk of the demonstration.
@@ -233,6 +235,31 @@ func FuzzParameters(f *testing.F) {
 				if err != nil && fault.KindOf(err) != fault.Invalid {
 					t.Errorf("%s %s=%q: %v", kind.Name, p.Name, value, err)
 				}
+			}
+		}
+	})
+}
+
+// A desk that writes an adapter finds in the documentation every field that a plan
+// changes.
+func TestTheProtocolNamesTheFields(t *testing.T) {
+	text, err := os.ReadFile("../../docs/connectors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	everyType(t, func(t *rapid.T, kind action.Type, s scenario) {
+		before := openDesk(t, s.objects).read(s.kind, s.id)
+		plan, err := kind.Plan(before, s.command.Parameters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line := regexp.MustCompile("(?m)^\\|[^|]*`" + s.kind + "`[^|]*\\|(.*)$").FindSubmatch(text)
+		if line == nil {
+			t.Fatalf("docs/connectors.md has no line for %s", s.kind)
+		}
+		for _, c := range plan.Changes {
+			if !strings.Contains(string(line[1]), "`"+c.Field+"`") {
+				t.Errorf("docs/connectors.md lacks %s of a %s", c.Field, s.kind)
 			}
 		}
 	})
