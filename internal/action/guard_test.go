@@ -41,7 +41,7 @@ func TestPreconditions(t *testing.T) {
 		"OverTheCap":            {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_amount": "50000000.01"}, "action.over-cap", "USD 50000000.01 is more"},
 		"NoRateNoCap":           {"settlement.reinstruct", "S-1002", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"usd_rate": ""}, "action.precondition", "without a usd_rate"},
 		"CapAtTheRate":          {"settlement.reinstruct", "S-1002", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"usd_rate": "100"}, "action.over-cap", "USD 50320000.00"},
-		"SSIOfAnother":          {"settlement.amend_ssi", "S-1001", map[string]string{"ssi": "SSI-HARBOR-DTC"}, nil, "action.precondition", "none of its eligible"},
+		"SSIOfAnother":          {"settlement.amend_ssi", "S-1001", map[string]string{"ssi": "SSI-HAVEN-DTC"}, nil, "action.precondition", "none of its eligible"},
 		"SSIAlready":            {"settlement.amend_ssi", "S-1001", map[string]string{"ssi": "SSI-GALE-EOC"}, nil, "action.precondition", "already"},
 		"PartNotAvailable":      {"settlement.partial", "S-1002", map[string]string{"quantity": "25001"}, nil, "action.precondition", "25000 are available"},
 		"PartIsWhole":           {"settlement.partial", "S-1001", map[string]string{"quantity": "82000"}, nil, "action.precondition", "no part"},

@@ -152,6 +152,7 @@ func TestWhatTheServerDoesNotTake(t *testing.T) {
 		"NoTime":      {"POST", "/v1/commands", restart, []string{"Idempotency-Key", "k", "Apply-Before", "soon"}, 400},
 		"Late":        {"POST", "/v1/commands", restart, []string{"Idempotency-Key", "late", "Apply-Before", "2020-01-01T00:00:00Z"}, 422},
 		"WrongToken":  {"GET", "/v1/objects/feed", "", []string{"Authorization", "Bearer " + token + "x"}, 401},
+		"NoBearer":    {"GET", "/v1/objects/feed", "", []string{"Authorization", token}, 401},
 		"NoToken":     {"GET", "/v1/objects/feed", "", []string{"Authorization", ""}, 401},
 		"LiveCaller":  {"GET", "/v1/objects/feed", "", []string{"Finobs-Mode", "live"}, 403},
 		"NoSuch":      {"GET", "/v1/objects/feed/X", "", nil, 404},
