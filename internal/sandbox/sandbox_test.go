@@ -303,3 +303,39 @@ func TestSeeds(t *testing.T) {
 		t.Errorf("got %+v, %v", objects, err)
 	}
 }
+
+// FuzzState reads anything as a state file and as a seed: it is refused, or what it
+// holds can be served and opened again.
+func FuzzState(f *testing.F) {
+	f.Add([]byte(`{"object":{"kind":"feed","id":"a","version":"1","fields":{"status":"live"}}}` + "\n"))
+	f.Add([]byte(`{"effect":{"key":"k","digest":"d","effect_id":"E1","command":{"action":"a","target":{"kind":"","id":"","version":""},"parameters":null}}}` + "\n{"))
+	f.Add([]byte(`{"objects":[{"kind":"feed","id":"a","fields":{"status":"live"}}]}`))
+	path := filepath.Join(f.TempDir(), "state")
+	f.Fuzz(func(t *testing.T, text []byte) {
+		seed, err := sandbox.LoadSeed(bytes.NewReader(text))
+		if err != nil && seed != nil {
+			t.Errorf("refused with %v", seed)
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		config := sandbox.Config{Token: []byte(token), Mode: "live", State: path, Seed: seed, Now: time.Now}
+		server, err := sandbox.Open(config)
+		if err != nil {
+			return
+		}
+		for _, target := range []string{"/v1/effects", "/v1/objects/feed"} {
+			req := httptest.NewRequest(http.MethodGet, target, nil)
+			req.Header.Set("Authorization", "Bearer "+token)
+			server.ServeHTTP(httptest.NewRecorder(), req)
+		}
+		if err := server.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := sandbox.Open(config)
+		if err != nil {
+			t.Fatalf("it opened once and not twice: %v", err)
+		}
+		again.Close()
+	})
+}
