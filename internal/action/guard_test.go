@@ -11,6 +11,8 @@ import (
 	"finobs/internal/action"
 	"finobs/internal/fault"
 	"finobs/internal/sandbox"
+
+	"pgregory.net/rapid"
 )
 
 // morning is the desk of the demonstration.
@@ -39,7 +41,7 @@ func TestPreconditions(t *testing.T) {
 		"OverTheCap":            {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_amount": "50000000.01"}, "action.over-cap", "USD 50000000.01 is more"},
 		"NoRateNoCap":           {"settlement.reinstruct", "S-1002", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"usd_rate": ""}, "action.precondition", "without a usd_rate"},
 		"CapAtTheRate":          {"settlement.reinstruct", "S-1002", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"usd_rate": "100"}, "action.over-cap", "USD 50320000.00"},
-		"SSIOfAnother":          {"settlement.amend_ssi", "S-1001", map[string]string{"ssi": "SSI-HARBOR-DTC"}, nil, "action.precondition", "none of its eligible"},
+		"SSIOfAnother":          {"settlement.amend_ssi", "S-1001", map[string]string{"ssi": "SSI-HAVEN-DTC"}, nil, "action.precondition", "none of its eligible"},
 		"SSIAlready":            {"settlement.amend_ssi", "S-1001", map[string]string{"ssi": "SSI-GALE-EOC"}, nil, "action.precondition", "already"},
 		"PartNotAvailable":      {"settlement.partial", "S-1002", map[string]string{"quantity": "25001"}, nil, "action.precondition", "25000 are available"},
 		"PartIsWhole":           {"settlement.partial", "S-1001", map[string]string{"quantity": "82000"}, nil, "action.precondition", "no part"},
@@ -233,6 +235,31 @@ func FuzzParameters(f *testing.F) {
 				if err != nil && fault.KindOf(err) != fault.Invalid {
 					t.Errorf("%s %s=%q: %v", kind.Name, p.Name, value, err)
 				}
+			}
+		}
+	})
+}
+
+// A desk that writes an adapter finds in the documentation every field that a plan
+// changes.
+func TestTheProtocolNamesTheFields(t *testing.T) {
+	text, err := os.ReadFile("../../docs/connectors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	everyType(t, func(t *rapid.T, kind action.Type, s scenario) {
+		before := openDesk(t, s.objects).read(s.kind, s.id)
+		plan, err := kind.Plan(before, s.command.Parameters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line := regexp.MustCompile("(?m)^\\|[^|]*`" + s.kind + "`[^|]*\\|(.*)$").FindSubmatch(text)
+		if line == nil {
+			t.Fatalf("docs/connectors.md has no line for %s", s.kind)
+		}
+		for _, c := range plan.Changes {
+			if !strings.Contains(string(line[1]), "`"+c.Field+"`") {
+				t.Errorf("docs/connectors.md lacks %s of a %s", c.Field, s.kind)
 			}
 		}
 	})

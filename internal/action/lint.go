@@ -78,8 +78,11 @@ func (t Type) lintParameters() finding {
 			if limit == "" {
 				continue
 			}
-			_, number := parseDecimal(limit)
-			f.when(!(p.Kind.numeric() && number || p.Kind == Date && isDate(limit)), "parameter %s: the limit %q does not suit its kind", p.Name, limit)
+			suits := p.Kind == Date && isDate(limit)
+			if p.Kind.numeric() {
+				_, suits = parseDecimal(limit)
+			}
+			f.when(!suits, "parameter %s: the limit %q does not suit its kind", p.Name, limit)
 		}
 	}
 	return f

@@ -91,7 +91,7 @@ func refuse(o Object, format string, args ...any) error {
 	return fault.New(fault.Conflict, "action.precondition", "%s %s: %s", o.Kind, o.ID, fmt.Sprintf(format, args...))
 }
 
-// wantStatus refuses an object whose field holds none of the values.
+// want refuses an object whose field holds none of the values.
 func (o Object) want(field string, values ...string) error {
 	if slices.Contains(values, o.Fields[field]) {
 		return nil

@@ -36,7 +36,7 @@ type Plan struct {
 	Currency  string          `json:"currency,omitempty"`   // ISO 4217
 	AmountUSD string          `json:"amount_usd,omitempty"` // Amount in US dollars, rounded up to the cent
 	Quantity  string          `json:"quantity,omitempty"`   // of the security that moves; empty for none
-	Notes     []string        `json:"notes"`                // what an approver should know besides; made of checked values
+	Notes     []string        `json:"notes"`                // what an approver should know besides; numbers, templates, and names that are made fit to be shown
 }
 
 // Canonical returns the bytes of a plan that people approve (see package

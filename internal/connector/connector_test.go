@@ -371,7 +371,7 @@ func TestBusyAndDenied(t *testing.T) {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(status)
-			_, _ = w.Write([]byte(fmt.Sprintf(`{"status":%d,"code":"x","detail":"d"}`, status)))
+			fmt.Fprintf(w, `{"status":%d,"code":"x","detail":"d"}`, status)
 		}))
 		out, err := simulated(t, server.URL).Apply(t.Context(), "key", block, trader)
 		if fault.CodeOf(err) != code || fault.KindOf(err) != fault.Unavailable || out.Status != "" {

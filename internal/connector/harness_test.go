@@ -51,7 +51,7 @@ func openDesk(t *testing.T, mode approval.Mode) *desk {
 // post speaks to the desk without a connector.
 func (d *desk) post(path, body string) {
 	d.t.Helper()
-	req, err := http.NewRequest("POST", d.url+path, strings.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, d.url+path, strings.NewReader(body))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func (d *desk) fault(fault sandbox.Fault, delay string) {
 // applications counts how often the command of each key was applied.
 func applications(t *testing.T, url string) map[string]int {
 	t.Helper()
-	req, err := http.NewRequest("GET", url+"/v1/effects", nil)
+	req, err := http.NewRequest(http.MethodGet, url+"/v1/effects", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

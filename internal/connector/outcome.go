@@ -12,7 +12,7 @@ type Status string
 // The closed set of statuses.
 const (
 	Done    Status = "done"    // applied: the system said so
-	Failed  Status = "failed"  // certainly not applied, and the same will not be under this key
+	Failed  Status = "failed"  // certainly not applied: the system refused it
 	Unknown Status = "unknown" // it may have been applied, or still be: look it up
 	Absent  Status = "absent"  // of Lookup alone: the system has no effect under the key; see Outcome.Until
 )

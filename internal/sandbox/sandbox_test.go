@@ -152,6 +152,7 @@ func TestWhatTheServerDoesNotTake(t *testing.T) {
 		"NoTime":      {"POST", "/v1/commands", restart, []string{"Idempotency-Key", "k", "Apply-Before", "soon"}, 400},
 		"Late":        {"POST", "/v1/commands", restart, []string{"Idempotency-Key", "late", "Apply-Before", "2020-01-01T00:00:00Z"}, 422},
 		"WrongToken":  {"GET", "/v1/objects/feed", "", []string{"Authorization", "Bearer " + token + "x"}, 401},
+		"NoBearer":    {"GET", "/v1/objects/feed", "", []string{"Authorization", token}, 401},
 		"NoToken":     {"GET", "/v1/objects/feed", "", []string{"Authorization", ""}, 401},
 		"LiveCaller":  {"GET", "/v1/objects/feed", "", []string{"Finobs-Mode", "live"}, 403},
 		"NoSuch":      {"GET", "/v1/objects/feed/X", "", nil, 404},
@@ -301,4 +302,40 @@ func TestSeeds(t *testing.T) {
 	if err != nil || len(objects) != 1 || objects[0].Fields["origin"] != "demo" || objects[0].Version != "1" {
 		t.Errorf("got %+v, %v", objects, err)
 	}
+}
+
+// FuzzState reads anything as a state file and as a seed: it is refused, or what it
+// holds can be served and opened again.
+func FuzzState(f *testing.F) {
+	f.Add([]byte(`{"object":{"kind":"feed","id":"a","version":"1","fields":{"status":"live"}}}` + "\n"))
+	f.Add([]byte(`{"effect":{"key":"k","digest":"d","effect_id":"E1","command":{"action":"a","target":{"kind":"","id":"","version":""},"parameters":null}}}` + "\n{"))
+	f.Add([]byte(`{"objects":[{"kind":"feed","id":"a","fields":{"status":"live"}}]}`))
+	path := filepath.Join(f.TempDir(), "state")
+	f.Fuzz(func(t *testing.T, text []byte) {
+		seed, err := sandbox.LoadSeed(bytes.NewReader(text))
+		if err != nil && seed != nil {
+			t.Errorf("refused with %v", seed)
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		config := sandbox.Config{Token: []byte(token), Mode: "live", State: path, Seed: seed, Now: time.Now}
+		server, err := sandbox.Open(config)
+		if err != nil {
+			return
+		}
+		for _, target := range []string{"/v1/effects", "/v1/objects/feed"} {
+			req := httptest.NewRequest(http.MethodGet, target, nil)
+			req.Header.Set("Authorization", "Bearer "+token)
+			server.ServeHTTP(httptest.NewRecorder(), req)
+		}
+		if err := server.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again, err := sandbox.Open(config)
+		if err != nil {
+			t.Fatalf("it opened once and not twice: %v", err)
+		}
+		again.Close()
+	})
 }

@@ -70,9 +70,9 @@ func (s *Server) Close() error {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	bearer, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	bearer, isBearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	sum := sha256.Sum256([]byte(bearer))
-	if subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
+	if !isBearer || subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
 		problem(w, refusal{Status: http.StatusUnauthorized, Code: "unauthenticated", Detail: "bring the token: Authorization: Bearer ..."})
 		return
 	}
