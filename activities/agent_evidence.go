@@ -199,7 +199,7 @@ func (x *Agents) keep(ctx context.Context, tx AgentTx, in RunRef, bundle []agent
 	}
 	for _, f := range findings {
 		e := runEntry(run, "agent.finding", ledger.Itself("compliance"), "found", canonical.Object{
-			"finding_id": f.ID, "rule": f.Rule, "rule_version": f.RuleVersion, "severity": string(f.Severity), "party": f.Party,
+			"finding_id": f.ID, "rule": f.Rule, "rule_version": f.Version, "severity": string(f.Severity), "party": f.Party,
 			"records": strings.Join(f.Records, " "),
 		})
 		e.Reason = f.Text

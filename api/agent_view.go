@@ -6,6 +6,7 @@ import (
 
 	"finobs/internal/agent"
 	"finobs/internal/approval"
+	"finobs/internal/desk"
 	"finobs/internal/store"
 )
 
@@ -43,7 +44,7 @@ type agentRunView struct {
 	Problems   []string          `json:"problems" doc:"what of the output was refused or struck"`
 	Suspicions []agent.Suspicion `json:"suspicions" doc:"what in evidence or output looks like an attempt to steer the agent"`
 	Evidence   []agent.Evidence  `json:"evidence,omitempty" doc:"all that the agent was shown"`
-	Findings   []agent.Finding   `json:"findings,omitempty" doc:"of a compliance run, the worst first, 200 at most"`
+	Findings   []findingView     `json:"findings,omitempty" doc:"of a compliance run, the worst first, 200 at most"`
 	Verdicts   []verdictView     `json:"verdicts,omitempty"`
 	Actions    []int64           `json:"actions,omitempty" doc:"that were planned; see /agent/ops/actions/{id}"`
 	Spend      *runSpend         `json:"spend,omitempty"`
@@ -64,6 +65,18 @@ type verdictView struct {
 	Reason      string      `json:"reason"`
 	By          personView  `json:"by"`
 	At          time.Time   `json:"at"`
+}
+
+// findingView is a finding of the rules of compliance in answers.
+type findingView struct {
+	ID       string            `json:"finding_id"`
+	Rule     string            `json:"rule"`
+	Version  string            `json:"rule_version"`
+	Severity desk.Severity     `json:"severity" enum:"low,medium,high,critical"`
+	Party    string            `json:"party"`
+	Records  []string          `json:"records" doc:"the first ones"`
+	Facts    map[string]string `json:"facts"`
+	Text     string            `json:"text"`
 }
 
 // viewRun is a run without what takes more reading.
@@ -112,7 +125,7 @@ func (s *Server) viewRun(ctx context.Context, r agent.Run) (agentRunView, error)
 
 type runPage struct {
 	Items      []agentRunView `json:"items"`
-	NextBefore int64     `json:"next_before,omitempty"`
+	NextBefore int64          `json:"next_before,omitempty"`
 }
 
 type listRunsInput struct {
@@ -157,8 +170,12 @@ func (s *Server) getRun(ctx context.Context, in *runInput) (*body[agentRunView],
 		return nil, err
 	}
 	if r.Request.Kind == agent.Compliance {
-		if v.Findings, err = s.Reader.Findings(ctx, r.ID, mostFindings); err != nil {
+		found, err := s.Reader.Findings(ctx, r.ID, mostFindings)
+		if err != nil {
 			return nil, err
+		}
+		for _, f := range found {
+			v.Findings = append(v.Findings, findingView(f))
 		}
 	}
 	verdicts, err := s.Reader.Verdicts(ctx, r.ID)

@@ -228,7 +228,7 @@ func keptBreaches(list []compliance.Finding) []agent.Finding {
 	out := make([]agent.Finding, 0, len(list))
 	for _, f := range list {
 		out = append(out, agent.Finding{
-			ID: f.ID, Rule: f.Rule, RuleVersion: strconv.Itoa(f.RuleVersion), Severity: f.Severity, Party: f.Party, Records: f.Records,
+			ID: f.ID, Rule: f.Rule, Version: strconv.Itoa(f.RuleVersion), Severity: f.Severity, Party: f.Party, Records: f.Records,
 			Facts: f.Facts, Text: f.Text + " " + f.Why,
 		})
 	}

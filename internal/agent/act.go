@@ -167,14 +167,14 @@ type StopOrder struct {
 
 // Finding is what a rule of compliance found, as a run keeps it.
 type Finding struct {
-	ID          string
-	Rule        string
-	RuleVersion string
-	Severity    desk.Severity
-	Party       string
-	Records     []string // ids of transactions, the first ones
-	Facts       map[string]string
-	Text        string
+	ID       string
+	Rule     string
+	Version  string // of the rules
+	Severity desk.Severity
+	Party    string
+	Records  []string // ids of transactions, the first ones
+	Facts    map[string]string
+	Text     string
 }
 
 // StopOf reads back which stop an action lifts; a fault of kind Forbidden when it

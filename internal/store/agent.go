@@ -239,7 +239,7 @@ func (t *Tx) InsertFindings(ctx context.Context, runID int64, findings []agent.F
 		_, err = t.exec(ctx, `
 			INSERT INTO finobs.agent_finding (run_id, finding_id, rule, rule_version, severity, party, records, facts, text)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (run_id, finding_id) DO NOTHING`,
-			runID, f.ID, f.Rule, f.RuleVersion, f.Severity, f.Party, pq.Array(strings0(f.Records)), string(facts), f.Text)
+			runID, f.ID, f.Rule, f.Version, f.Severity, f.Party, pq.Array(strings0(f.Records)), string(facts), f.Text)
 		if err != nil {
 			return fmt.Errorf("recording finding %s: %w", f.ID, err)
 		}

@@ -134,7 +134,7 @@ func (r *Reader) Findings(ctx context.Context, runID int64, limit int) ([]agent.
 	}
 	out := make([]agent.Finding, 0, len(rows))
 	for _, f := range rows {
-		one := agent.Finding{ID: f.ID, Rule: f.Rule, RuleVersion: f.Version, Severity: f.Severity, Party: f.Party, Records: f.Records, Text: f.Text}
+		one := agent.Finding{ID: f.ID, Rule: f.Rule, Version: f.Version, Severity: f.Severity, Party: f.Party, Records: f.Records, Text: f.Text}
 		if err := json.Unmarshal(f.Facts, &one.Facts); err != nil {
 			return nil, fmt.Errorf("reading finding %s: %w", f.ID, err)
 		}
