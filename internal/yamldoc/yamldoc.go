@@ -4,6 +4,7 @@ package yamldoc
 import (
 	"errors"
 	"io"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,14 +18,18 @@ func Read(r io.Reader, into any) error {
 	if err := dec.Decode(into); errors.Is(err, io.EOF) {
 		return errors.New("it is empty")
 	} else if err != nil {
-		return err
+		return readable(err)
 	}
 	var more yaml.Node
 	switch err := dec.Decode(&more); {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
-		return err
+		return readable(err)
 	}
 	return errors.New("it has a second document after ---; write one document")
 }
+
+// readable is an error that can be shown: the library cuts what it quotes in the
+// middle of a character.
+func readable(err error) error { return errors.New(strings.ToValidUTF8(err.Error(), "\uFFFD")) }
