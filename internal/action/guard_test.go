@@ -39,6 +39,7 @@ func TestPreconditions(t *testing.T) {
 		"NothingRemains":        {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_quantity": "0"}, "action.precondition", "nothing remains"},
 		"GarbledQuantity":       {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_quantity": "1e9"}, "action.precondition", "no plain decimal"},
 		"OverTheCap":            {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_amount": "50000000.01"}, "action.over-cap", "USD 50000000.01 is more"},
+		"NoRoundingPasses":      {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_amount": "50000000.001"}, "action.over-cap", "USD 50000000.01"},
 		"NoRateNoCap":           {"settlement.reinstruct", "S-1002", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"usd_rate": ""}, "action.precondition", "without a usd_rate"},
 		"CapAtTheRate":          {"settlement.reinstruct", "S-1002", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"usd_rate": "100"}, "action.over-cap", "USD 50320000.00"},
 		"SSIOfAnother":          {"settlement.amend_ssi", "S-1001", map[string]string{"ssi": "SSI-HAVEN-DTC"}, nil, "action.precondition", "none of its eligible"},
