@@ -39,6 +39,7 @@ func TestPreconditions(t *testing.T) {
 		"NothingRemains":        {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_quantity": "0"}, "action.precondition", "nothing remains"},
 		"GarbledQuantity":       {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_quantity": "1e9"}, "action.precondition", "no plain decimal"},
 		"OverTheCap":            {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_amount": "50000000.01"}, "action.over-cap", "USD 50000000.01 is more"},
+		"NoRoundingPasses":      {"settlement.reinstruct", "S-1001", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"remaining_amount": "50000000.001"}, "action.over-cap", "USD 50000000.01"},
 		"NoRateNoCap":           {"settlement.reinstruct", "S-1002", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"usd_rate": ""}, "action.precondition", "without a usd_rate"},
 		"CapAtTheRate":          {"settlement.reinstruct", "S-1002", map[string]string{"settlement_date": "2026-06-16"}, map[string]string{"usd_rate": "100"}, "action.over-cap", "USD 50320000.00"},
 		"SSIOfAnother":          {"settlement.amend_ssi", "S-1001", map[string]string{"ssi": "SSI-HAVEN-DTC"}, nil, "action.precondition", "none of its eligible"},
@@ -263,4 +264,35 @@ func TestTheProtocolNamesTheFields(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What remains decides whether an instruction settled, not the word of its status.
+func TestASettlementIsJudgedByWhatRemains(t *testing.T) {
+	d := morning(t)
+	before := d.read("settlement", "S-1002")
+	before.Fields["status"] = "partially_settled"
+	kind := find(t, "settlement.partial")
+	plan, err := kind.Plan(before, action.Params{"quantity": "25000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		status, remains string
+		want            action.Verdict
+	}{
+		{"partially_settled", "15000", action.Recovered},
+		{"partially_settled", "40000", action.Failed}, // nothing settled
+		{"settled", "0", action.Failed},               // more than was planned
+		{"cancelled", "15000", action.Failed},
+		{"matched", "40000", action.NotYet},
+		{"failed", "40000", action.Failed},
+		{"settled", "lots", action.Failed},
+	} {
+		after := before
+		after.Version, after.Fields = "2", maps.Clone(before.Fields)
+		after.Fields["status"], after.Fields["remaining_quantity"] = c.status, c.remains
+		if verdict, why := kind.Verify(before, after, plan); verdict != c.want || why == "" {
+			t.Errorf("%s with %s left is %s: %s", c.status, c.remains, verdict, why)
+		}
+	}
 }

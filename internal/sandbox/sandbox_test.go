@@ -250,6 +250,18 @@ func TestTheStateSurvivesWherever(t *testing.T) {
 		}
 		again.server.Close()
 	}
+	// A half-written line that is longer than the next one leaves nothing behind it.
+	long := append(bytes.Clone(whole[:seeded]), []byte(`{"effect":{"key":"`+strings.Repeat("k", 9000))...)
+	if err := os.WriteFile(path, long, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		again := open(t, path)
+		if status, _ := again.call("POST", "/v1/commands", restart, "Idempotency-Key", "k1"); status != 200 {
+			t.Errorf("after a long half-written line the command answered %d", status)
+		}
+		again.server.Close()
+	}
 	if err := os.WriteFile(path, []byte("{\"moon\":1}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
