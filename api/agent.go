@@ -38,14 +38,14 @@ func (s *Server) agentRoutes() []route {
 	}
 }
 
-// runOptions are what every request for a run may say.
-type runOptions struct {
+// RunOptions are what every request for a run may say.
+type RunOptions struct {
 	Reason     string `json:"reason,omitempty" maxLength:"2000" doc:"told to the approvers"`
 	Simulation bool   `json:"is_simulation,omitempty" doc:"reach no live system; an approval of a simulation releases nothing live"`
 	Renew      bool   `json:"renew,omitempty" doc:"ask for a new run although the same was asked for before"`
 }
 
-func (o runOptions) mode() approval.Mode {
+func (o RunOptions) mode() approval.Mode {
 	if o.Simulation {
 		return approval.Simulation
 	}
@@ -56,7 +56,7 @@ type incidentRunInput struct {
 	Body struct {
 		IncidentID int64    `json:"incident_id" minimum:"1"`
 		Targets    []string `json:"targets,omitempty" maxItems:"10" doc:"objects of desk systems that actions may be about, such as order:O-1001, beside those that the incident and its trade name"`
-		runOptions
+		RunOptions
 	}
 }
 
@@ -67,7 +67,7 @@ type complianceRunInput struct {
 		Source  string `json:"source,omitempty" maxLength:"64"`
 		Account string `json:"account,omitempty" maxLength:"64"`
 		Origin  string `json:"origin,omitempty" enum:"live,demo" default:"live"`
-		runOptions
+		RunOptions
 	}
 }
 
@@ -75,15 +75,17 @@ type summaryRunInput struct {
 	Body struct {
 		From int64 `json:"from,omitempty" minimum:"0" doc:"first leaf"`
 		To   int64 `json:"to,omitempty" minimum:"1" doc:"last leaf, exclusive; default: up to the newest checkpoint, 1,000,000 leaves at most"`
-		runOptions
+		RunOptions
 	}
 }
 
 // askedRunView answers a request for a run: at first with the three keys of the
 // brief, once it began with the run as well.
 type askedRunView struct {
-	askedView
-	Run *agentRunView `json:"run,omitempty" doc:"once it is approved and has begun"`
+	Detail string          `json:"detail" example:"Triage requires approval"`
+	ID     int64           `json:"approval_request_id" example:"42"`
+	Status approval.Status `json:"status" example:"pending"`
+	Run    *agentRunView   `json:"run,omitempty" doc:"once it is approved and has begun"`
 }
 
 type askedRunOutput struct {
@@ -111,7 +113,7 @@ func (s *Server) askIncidentRun(ctx context.Context, kind agent.Kind, in *incide
 	if _, err := s.Reader.Incident(ctx, r.IncidentID); err != nil {
 		return nil, err
 	}
-	return s.askRun(ctx, r, in.Body.runOptions)
+	return s.askRun(ctx, r, in.Body.RunOptions)
 }
 
 func (s *Server) askCompliance(ctx context.Context, in *complianceRunInput) (*askedRunOutput, error) {
@@ -121,7 +123,7 @@ func (s *Server) askCompliance(ctx context.Context, in *complianceRunInput) (*as
 	}
 	return s.askRun(ctx, agent.Request{
 		Kind: agent.Compliance, Start: in.Body.Start, End: in.Body.End, Source: in.Body.Source, Account: in.Body.Account, Origin: origin, Mode: in.Body.mode(),
-	}, in.Body.runOptions)
+	}, in.Body.RunOptions)
 }
 
 func (s *Server) askSummary(ctx context.Context, in *summaryRunInput) (*askedRunOutput, error) {
@@ -140,11 +142,11 @@ func (s *Server) askSummary(ctx context.Context, in *summaryRunInput) (*askedRun
 	if r.To > signed {
 		return nil, fault.New(fault.Invalid, "range-not-signed", "leaves up to %d are not covered by a checkpoint yet; the newest covers %d", r.To, signed)
 	}
-	return s.askRun(ctx, r, in.Body.runOptions)
+	return s.askRun(ctx, r, in.Body.RunOptions)
 }
 
 // askRun asks for a run, or answers where the same request stands.
-func (s *Server) askRun(ctx context.Context, r agent.Request, o runOptions) (*askedRunOutput, error) {
+func (s *Server) askRun(ctx context.Context, r agent.Request, o RunOptions) (*askedRunOutput, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
@@ -156,7 +158,7 @@ func (s *Server) askRun(ctx context.Context, r agent.Request, o runOptions) (*as
 	what := map[agent.Kind]string{
 		agent.Triage: "Triage", agent.Remediate: "Remediation", agent.Compliance: "Compliance automation", agent.AuditSummary: "Audit summary",
 	}[r.Kind]
-	out := &askedRunOutput{Status: http.StatusAccepted, Body: askedRunView{askedView: askedView{detailOf(what, got.Status), got.ID, got.Status}}}
+	out := &askedRunOutput{Status: http.StatusAccepted, Body: askedRunView{Detail: detailOf(what, got.Status), ID: got.ID, Status: got.Status}}
 	switch got.Status {
 	case approval.Pending, approval.Approved:
 		return out, nil

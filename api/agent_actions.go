@@ -189,7 +189,7 @@ func (s *Server) listStops(ctx context.Context, _ *struct{}) (*body[stopList], e
 
 // agentMetricsView are the figures of approvals with those of agents.
 type agentMetricsView struct {
-	metricsView
+	MetricsView
 	Actions  []actionFigures  `json:"actions" doc:"by action and version of the agent that proposed it; simulations apart"`
 	Verdicts []verdictFigures `json:"verdicts" doc:"by field and version of the agent"`
 }
@@ -223,7 +223,7 @@ func (s *Server) agentMetrics(ctx context.Context, in *metricsInput) (*body[agen
 	if err != nil {
 		return nil, err
 	}
-	out := agentMetricsView{metricsView: approvals.Body, Actions: []actionFigures{}, Verdicts: []verdictFigures{}}
+	out := agentMetricsView{MetricsView: approvals.Body, Actions: []actionFigures{}, Verdicts: []verdictFigures{}}
 	for _, simulation := range []bool{false, true} {
 		actions, err := s.Reader.ActionCounts(ctx, simulation)
 		if err != nil {

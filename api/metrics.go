@@ -12,7 +12,7 @@ type metricsInput struct {
 	Since string `query:"since" format:"date-time" doc:"requests made from this moment on; default: all"`
 }
 
-type metricsView struct {
+type MetricsView struct {
 	Since            *time.Time       `json:"since"`
 	Live             metricsSplit     `json:"live"`
 	Simulation       metricsSplit     `json:"simulation"`
@@ -48,8 +48,8 @@ type approverMetric struct {
 	Delegated int64      `json:"delegated" doc:"decided in somebody's place"`
 }
 
-func (s *Server) approvalMetrics(ctx context.Context, in *metricsInput) (*body[metricsView], error) {
-	v := metricsView{ByApprover: []approverMetric{}}
+func (s *Server) approvalMetrics(ctx context.Context, in *metricsInput) (*body[MetricsView], error) {
+	v := MetricsView{ByApprover: []approverMetric{}}
 	since := time.Unix(0, 0)
 	if in.Since != "" {
 		t, err := time.Parse(time.RFC3339, in.Since)
@@ -74,7 +74,7 @@ func (s *Server) approvalMetrics(ctx context.Context, in *metricsInput) (*body[m
 		}
 		v.OldestPendingSec = new(now.Sub(*m.Oldest).Seconds())
 	}
-	return &body[metricsView]{v}, nil
+	return &body[MetricsView]{v}, nil
 }
 
 func split(m store.ApprovalMetrics, simulation bool) metricsSplit {

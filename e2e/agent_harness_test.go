@@ -279,3 +279,30 @@ func (s *stack) until(t *testing.T, id int64, status, recovery string) reply {
 	})
 	return r
 }
+
+// incident has alice open an incident of a kind, and returns it.
+func (s *stack) incident(t *testing.T, kind, severity, title, description string) incidentCase {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"kind": kind, "severity": severity, "title": title, "description": description})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var opened struct {
+		Incident struct {
+			ID json.Number `json:"incident_id"`
+		}
+	}
+	key := fmt.Sprintf("incident-%d", unique.Add(1))
+	var r reply
+	eventually(t, "a worker has opened it", func() bool {
+		r = s.call(t, "alice", "POST", "/incidents", string(body), "Idempotency-Key", key)
+		if r.Status >= 400 {
+			t.Fatalf("%d %s", r.Status, r.Body)
+		}
+		return r.Status == http.StatusCreated
+	})
+	if err := json.Unmarshal(r.Body, &opened); err != nil {
+		t.Fatal(err)
+	}
+	return incidentCase{s, opened.Incident.ID.String()}
+}

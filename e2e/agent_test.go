@@ -12,7 +12,7 @@ import (
 func TestAnActionIsCarriedOutOnce(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	i := d.opens(t, "alice", "high", `,"kind":"failed_settlement"`)
+	i := d.incident(t, "failed_settlement", "high", "Settlement S-1001 failed", "82,000 shares of AAPL to GALE")
 	run := d.runs(t, "/agent/remediate", fmt.Sprintf(`{"incident_id":%s,"targets":["settlement:S-1001"],"reason":"it failed again"}`, i.id))
 	if run.Status != "done" || !strings.HasPrefix(run.Version, "rulebook/triage@") || run.Actor != "agent" || run.Input == "" || run.Output == "" || run.Model {
 		t.Fatalf("the run: %+v", run)
