@@ -36,17 +36,10 @@ detectors:
 // detectorStack is a stack of a test's own that a desk file governs.
 func detectorStack(t *testing.T, deskFile string) *stack {
 	t.Helper()
-	s, err := newStack(stateDir(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
-	s.Settings()["FINOBS_DESK_FILE"] = s.Path("desk.yaml")
-	s.writeDesk(t, deskFile)
-	if err := s.start(); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return ownStack(t, func(s *stack) {
+		s.Settings()["FINOBS_DESK_FILE"] = s.Path("desk.yaml")
+		s.writeDesk(t, deskFile)
+	})
 }
 
 func (s *stack) writeDesk(t *testing.T, text string) {

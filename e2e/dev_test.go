@@ -92,6 +92,7 @@ func (d *devProcess) stop(t *testing.T, signal syscall.Signal) error {
 }
 
 func TestDevResumesAfterCtrlCAndAfterKill(t *testing.T) {
+	t.Parallel()
 	state := stateDir(t)
 	d := startDev(t, state)
 	var ids []string

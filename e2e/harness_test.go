@@ -93,6 +93,24 @@ func stateDir(t *testing.T) string {
 	return dir
 }
 
+// ownStack is a stack of a test's own that runs; before changes its settings while
+// nothing but the sequencer does.
+func ownStack(t *testing.T, before ...func(*stack)) *stack {
+	t.Helper()
+	s, err := newStack(stateDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.stop)
+	for _, change := range before {
+		change(s)
+	}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // newStack brings servers up, with the state in dir.
 func newStack(dir string) (*stack, error) {
 	s, err := devstack.Start(context.Background(), devstack.Options{Dir: dir, BinDir: "../.finobs/bin", Out: os.Stderr})

@@ -95,13 +95,15 @@ func TestACorrectionUpdatesTheIncident(t *testing.T) {
 
 // The size of a real half-month file: 48,215 lines.
 func TestALargeFileImportsInSecondsTwiceWithoutChange(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t) // 9,643 incidents begin their lives, which would keep other tests waiting
 	path := filepath.Join(t.TempDir(), "large.txt")
 	if err := os.WriteFile(path, []byte(failsFile(9643, 5, "L")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run := func() (string, time.Duration) {
 		began := time.Now()
-		out, err := exec.Command(filepath.Join(bin, "finobs"), "import", "fails", path, "--state", world.Dir, "--origin", "demo").CombinedOutput()
+		out, err := exec.Command(filepath.Join(bin, "finobs"), "import", "fails", path, "--state", s.Dir, "--origin", "demo").CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
@@ -111,7 +113,7 @@ func TestALargeFileImportsInSecondsTwiceWithoutChange(t *testing.T) {
 	if !strings.Contains(out, "48215 rows read, 0 bad lines, trailer agrees") || !strings.Contains(out, "48215 balances added") {
 		t.Errorf("the first import says:\n%.2000s", out)
 	}
-	peak := peakMemory(t, world.worker.PID())
+	peak := peakMemory(t, s.worker.PID())
 	t.Logf("48,215 rows and 9,643 incidents in %s; the worker's peak memory is %d MiB", took, peak)
 	if peak > 300 {
 		t.Errorf("the worker used %d MiB", peak)
@@ -119,11 +121,11 @@ func TestALargeFileImportsInSecondsTwiceWithoutChange(t *testing.T) {
 	if took > time.Minute {
 		t.Errorf("it took %s", took)
 	}
-	entries := count(t, world, "SELECT count(*) FROM ledger.entry")
+	entries := count(t, s, "SELECT count(*) FROM ledger.entry")
 	if out, _ := run(); !strings.Contains(out, "nothing was changed") {
 		t.Errorf("the second import says:\n%.2000s", out)
 	}
-	if n := count(t, world, "SELECT count(*) FROM ledger.entry"); n != entries {
+	if n := count(t, s, "SELECT count(*) FROM ledger.entry"); n != entries {
 		t.Errorf("the second import wrote %d entries", n-entries)
 	}
 }
