@@ -152,7 +152,7 @@ func (s *stack) start() error {
 }
 
 func (s *stack) startAPI(env ...string) (err error) {
-	s.api, err = s.Launch("api", append([]string{"FINOBS_ANSWER_WAIT=2s"}, env...), filepath.Join(bin, "finobs"), "api")
+	s.api, err = s.Launch("api", append([]string{"FINOBS_ANSWER_WAIT=5s"}, env...), filepath.Join(bin, "finobs"), "api")
 	if err != nil {
 		return err
 	}

@@ -175,7 +175,7 @@ func TestAFailThatAPersonClosedStaysClosed(t *testing.T) {
 }
 
 func TestAnOutcomeThatNobodyKnowsIsAnIncident(t *testing.T) {
-	incident := ingestTo(t, world, "alertmanager", alertBody(fmt.Sprintf("outcome%d", unique.Add(1)), "firing", "critical", time.Now())).Incidents[0].IncidentID
+	incident := ingestTo(t, world, "alertmanager", alertBody(fmt.Sprintf("outcome%d", unique.Add(1)), "firing", "critical", time.Now())).incident(t)
 	const notice = "7b1f8a10-0000-4000-8000-00000000000"
 	insert := `INSERT INTO finobs.notification (notification_id, incident_id, occasion, kind, channel, recipients, subject, body, while_pending, status, trace_id, created_at, updated_at)
 		VALUES ($1::uuid, $2, $5, 'incident.escalation', 'mail', '[]', 's', 'b', true, $3, '', now() - interval '1 hour', now() - $4::interval)`
