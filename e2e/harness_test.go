@@ -336,8 +336,13 @@ func want(t testing.TB, r reply, status int) reply {
 // for less often, as asking takes the time of those who work on it.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	const soonest, latest = 20 * time.Millisecond, 200 * time.Millisecond
-	pause := soonest
+	poll(t, what, 200*time.Millisecond, holds)
+}
+
+// poll is eventually with pauses of at most latest.
+func poll(t testing.TB, what string, latest time.Duration, holds func() bool) {
+	t.Helper()
+	pause := min(20*time.Millisecond, latest)
 	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(pause) {
 		if holds() {
 			return
