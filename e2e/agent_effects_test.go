@@ -18,8 +18,7 @@ var (
 // carried out yet.
 type actionCase struct {
 	*deskStack
-	incident incidentCase
-	waiting  []int64 // over positions
+	waiting []int64 // over positions
 }
 
 // next takes n of the actions that wait.
@@ -33,7 +32,8 @@ func (c *actionCase) next(t *testing.T, n int) []int64 {
 	return taken
 }
 
-// wantsPlans asks for a run over targets, and returns the approval that it needs.
+// wantsPlans asks for a run over targets, about an incident of its own, and returns
+// the approval that it needs.
 func (c *actionCase) wantsPlans(t *testing.T, targets ...string) string {
 	t.Helper()
 	list := ""
@@ -43,7 +43,8 @@ func (c *actionCase) wantsPlans(t *testing.T, targets ...string) string {
 		}
 		list += strconv.Quote(target)
 	}
-	return c.wants(t, "/agent/remediate", fmt.Sprintf(`{"incident_id":%s,"targets":[%s]}`, c.incident.id, list))
+	i := c.incident(t, "trade_break", "high", "Objects break", "the statement came since")
+	return c.wants(t, "/agent/remediate", fmt.Sprintf(`{"incident_id":%s,"targets":[%s]}`, i.id, list))
 }
 
 // once proves that an action was applied once, and that the record says so.
@@ -82,7 +83,6 @@ func (c *actionCase) never(t *testing.T, id int64, status string) reply {
 func TestActionsHappenOnceWhateverFails(t *testing.T) {
 	t.Parallel()
 	c := &actionCase{deskStack: newDesk(t)}
-	c.incident = c.deskStack.incident(t, "trade_break", "high", "Positions break", "the statement came since")
 	for _, part := range []struct {
 		name string
 		test func(*actionCase, *testing.T)

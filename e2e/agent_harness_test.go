@@ -14,6 +14,7 @@ import (
 
 	"finobs/internal/devstack"
 	"finobs/internal/sandbox"
+	"finobs/policies"
 )
 
 // sandboxToken is what requests to the sandbox of a test bring.
@@ -28,21 +29,28 @@ type deskStack struct {
 	env     []string // of the worker
 }
 
-// newDesk brings a stack up with a sandbox of a mode, and a connector to it.
+// newDesk brings a stack up with a live sandbox, and a connector to it.
 func newDesk(t *testing.T, env ...string) *deskStack {
+	t.Helper()
+	return newDeskUnder(t, string(policies.Desk), env...)
+}
+
+// newDeskUnder is newDesk with a policy file.
+func newDeskUnder(t *testing.T, policyFile string, env ...string) *deskStack {
 	t.Helper()
 	s, err := newStack(stateDir(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.stop)
+	s.Settings()["FINOBS_POLICIES"] = s.Path("policies.yaml")
 	d := &deskStack{stack: s, url: fmt.Sprintf("http://127.0.0.1:%d", freePort(t))}
 	kinds := "order, position, settlement, ssi, trade, trader, strategy, feed, gateway, counterparty"
 	connectors := fmt.Sprintf(`version: 1
 connectors:
   - {name: sandbox, mode: live, base_url: %q, kinds: [%s], token_file: sandbox.token, allow_loopback: true, timeout: 2s}
 `, d.url, kinds)
-	for name, text := range map[string]string{"connectors.yaml": connectors, "sandbox.token": sandboxToken, "seed.json": deskSeed(t)} {
+	for name, text := range map[string]string{"connectors.yaml": connectors, "sandbox.token": sandboxToken, "seed.json": deskSeed(t), "policies.yaml": policyFile} {
 		if err := os.WriteFile(s.Path(name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -283,11 +291,15 @@ func (s *stack) runs(t *testing.T, route, body string) agentRun {
 // wants asks for a run as alice, and returns the approval that it needs.
 func (s *stack) wants(t *testing.T, route, body string) string {
 	t.Helper()
-	asked := want(t, s.call(t, "alice", "POST", route, body), http.StatusAccepted)
+	return s.wantsAs(t, "alice", route, body)
+}
+
+func (s *stack) wantsAs(t *testing.T, who, route, body string) string {
+	t.Helper()
+	asked := want(t, s.call(t, who, "POST", route, body), http.StatusAccepted)
 	id := asked.str("approval_request_id")
 	eventually(t, "the request for the run is recorded", func() bool {
-		status := s.call(t, "alice", "GET", "/approval/"+id, "").str("status")
-		return status != "" && status != "opening"
+		return s.call(t, "alice", "GET", "/approval/"+id, "").str("status") == "pending"
 	})
 	return id
 }
