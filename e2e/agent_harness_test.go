@@ -59,6 +59,7 @@ connectors:
 		"--state", s.Path("sandbox.jsonl"), "--seed", s.Path("seed.json"), "--recovery", "500ms"}
 	d.env = append([]string{"FINOBS_CONNECTORS=" + s.Path("connectors.yaml"), "FINOBS_ACTION_RECOVERY=8s"}, env...)
 	d.startSandbox(t)
+	t.Cleanup(func() { d.sandbox.Kill() }) //nolint:errcheck // it may be dead already
 	if err := s.startAPI(); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,6 @@ func (d *deskStack) startSandbox(t *testing.T) {
 	if d.sandbox, err = d.Launch("sandbox", nil, filepath.Join(bin, "finobs"), d.args...); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.sandbox.Kill() }) //nolint:errcheck // it may be dead already
 	eventually(t, "the sandbox answers", func() bool {
 		r, err := d.sandboxCall("GET", "/v1/objects/gateway/GW-NYSE-1", "")
 		return err == nil && r.Status == http.StatusOK
@@ -149,7 +149,6 @@ func (d *deskStack) anotherWorker(t *testing.T, name, failpoint string, args ...
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.Kill() }) //nolint:errcheck // it may be dead already
 	return w
 }
 

@@ -55,6 +55,7 @@ func newPeopleDesk(t *testing.T) *peopleDesk {
 		"--seed", d.Path("seed.json"), "--recovery", "500ms"}
 	p.twin = &twin
 	p.twin.startSandbox(t)
+	t.Cleanup(func() { p.twin.sandbox.Kill() }) //nolint:errcheck // it may be dead already
 	kinds := "order, position, settlement, ssi, trade, trader, strategy, feed, gateway, counterparty"
 	file := "version: 1\nconnectors:\n"
 	for mode, base := range map[string]string{"live": counted.URL, "simulation": twin.url} {
