@@ -44,6 +44,7 @@ func newPeopleDesk(t *testing.T) *peopleDesk {
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
 	counted := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.live.Add(1)
 		proxy.ServeHTTP(w, r)
@@ -106,13 +107,14 @@ func TestPeopleStandOverAgents(t *testing.T) {
 	t.Run("tampering", p.tampering)
 	t.Run("completed by hand", p.completedByHand)
 	t.Run("overrides", p.overrides)
+	t.Run("adversarial words", p.adversarialWords)
 }
 
 func (p *peopleDesk) asking(t *testing.T) {
 	i := p.deskStack.incident(t, "failed_settlement", "high", "Settlement S-30 failed", "82,000 shares of AAPL to GALE")
 	var upTo int
 	eventually(t, "the log is signed", func() bool {
-		scan(t, p.stack, &upTo, "SELECT coalesce(max(tree_size), 0) FROM ledger.checkpoint")
+		scan(t, p.stack, &upTo, "SELECT coalesce(max(size), 0) FROM ledger.checkpoint")
 		return upTo > 3
 	})
 	bodies := map[string]string{
