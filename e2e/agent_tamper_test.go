@@ -64,6 +64,10 @@ func (p *peopleDesk) tampering(t *testing.T) {
 		t.Errorf("effects: %v", effects)
 	}
 	// What is broken is broken for itself: others are still asked for and done.
+	if err := exec1(p.stack, fmt.Sprintf(`CREATE TEMP TABLE broken AS SELECT * FROM finobs.agent_action WHERE action_id = %d;
+		UPDATE broken SET action_id = 900000001, ordinal = 99; INSERT INTO finobs.agent_action SELECT * FROM broken`, ids[0])); err != nil {
+		t.Fatal(err)
+	}
 	_, next := p.planned(t, "alice", false, 1, "settlement:R-4")
 	p.releases(t, next[0])
 	p.until(t, next[0], "done", "recovered")
