@@ -1,10 +1,12 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // runPlaces and actionPlaces are where a worker may die on the way from a request to
@@ -237,9 +239,21 @@ func (c *actionCase) goneAfter(t *testing.T) {
 		}
 		c.resolves(t, id)
 		c.startSandbox(t)
+		c.ended(t, id)
 		if target := unknown.str("target"); c.field(t, "settlement", target[len("settlement:"):], "ssi") != "SSI-GALE-DTC" {
 			t.Errorf("%s was taken back although nobody looked whether it helped", target)
 		}
+	}
+}
+
+// ended waits until the workflow of an action does nothing any more.
+func (c *actionCase) ended(t *testing.T, id int64) {
+	t.Helper()
+	workflow := c.call(t, "alice", "GET", fmt.Sprintf("/approval/%d", id), "").str("workflow_id")
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	if err := c.temporal.GetWorkflow(ctx, workflow, "").Get(ctx, nil); err != nil {
+		t.Errorf("the workflow of action %d: %v", id, err)
 	}
 }
 

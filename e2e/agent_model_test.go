@@ -87,7 +87,7 @@ type modelRun struct {
 // for a run.
 func (m *modelDesk) opensRun(t *testing.T, title string, settlement int, replies ...func(*modelRun) llmtest.Reply) *modelRun {
 	t.Helper()
-	i := m.deskStack.incident(t, "failed_settlement", "high", title, "82,000 shares of AAPL to GALE")
+	i := m.incident(t, "failed_settlement", "high", title, "82,000 shares of AAPL to GALE")
 	r := &modelRun{incident: i.id, target: fmt.Sprintf("settlement:S-%d", settlement)}
 	m.mu.Lock()
 	for _, reply := range replies {
@@ -151,7 +151,7 @@ func TestAModelHasNoPower(t *testing.T) {
 
 func (m *modelDesk) hostile(t *testing.T) {
 	const canary = "canary-6b1f00d5-of-another-desk"
-	secret := m.deskStack.incident(t, "other", "low", "Salaries "+canary, "nothing to do with settlements: "+canary)
+	secret := m.incident(t, "other", "low", "Salaries "+canary, "nothing to do with settlements: "+canary)
 	before := m.authority(t)
 	runs := map[llmtest.Kind]*modelRun{}
 	n := 0

@@ -73,7 +73,7 @@ func newPeopleDesk(t *testing.T) *peopleDesk {
 // what it plans is asked for.
 func (p *peopleDesk) planned(t *testing.T, who string, simulation bool, n int, targets ...string) (agentRun, []int64) {
 	t.Helper()
-	i := p.deskStack.incident(t, "system_outage", "high", "Objects break", "all at once")
+	i := p.incident(t, "system_outage", "high", "Objects break", "all at once")
 	list, err := json.Marshal(targets)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestPeopleStandOverAgents(t *testing.T) {
 }
 
 func (p *peopleDesk) asking(t *testing.T) {
-	i := p.deskStack.incident(t, "failed_settlement", "high", "Settlement S-30 failed", "82,000 shares of AAPL to GALE")
+	i := p.incident(t, "failed_settlement", "high", "Settlement S-30 failed", "82,000 shares of AAPL to GALE")
 	var upTo int
 	eventually(t, "the log is signed", func() bool {
 		scan(t, p.stack, &upTo, "SELECT coalesce(max(size), 0) FROM ledger.checkpoint")
@@ -144,7 +144,7 @@ func (p *peopleDesk) asking(t *testing.T) {
 			t.Errorf("%s, done, answers %s", route, again.Body)
 		}
 		p.sevenFields(t, route, run)
-		p.stack.says(t, 0, []string{"agent", "replay", fmt.Sprint(run.ID)}, "byte for byte")
+		p.says(t, 0, []string{"agent", "replay", fmt.Sprint(run.ID)}, "byte for byte")
 	}
 }
 
@@ -211,7 +211,7 @@ func (p *peopleDesk) refusedRequests(t *testing.T) {
 		}
 	}
 	// An object that no connector has is found out when the agent looks.
-	i := p.deskStack.incident(t, "other", "low", "Nothing", "at all")
+	i := p.incident(t, "other", "low", "Nothing", "at all")
 	run := p.runs(t, "/agent/remediate", fmt.Sprintf(`{"incident_id":%s,"targets":["order:O-nowhere"]}`, i.id))
 	if run.Status != "failed" || !strings.Contains(run.Failure, "order:O-nowhere") {
 		t.Errorf("the run over nothing: %+v", run)
@@ -406,7 +406,7 @@ func (p *peopleDesk) compensation(t *testing.T) {
 }
 
 func (p *peopleDesk) overrides(t *testing.T) {
-	i := p.deskStack.incident(t, "other", "low", "A question about lunch", "nothing is broken")
+	i := p.incident(t, "other", "low", "A question about lunch", "nothing is broken")
 	run := p.runs(t, "/agent/triage", fmt.Sprintf(`{"incident_id":%s}`, i.id))
 	path := fmt.Sprintf("/agent/runs/%d/override", run.ID)
 	if len(run.Result.Proposals) != 0 {

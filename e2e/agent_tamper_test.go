@@ -107,7 +107,7 @@ func (p *peopleDesk) takes(t *testing.T, workflowID, activity string, result any
 // the step that sends a command, and the steps by which an agent looks.
 func (p *peopleDesk) completedByHand(t *testing.T) {
 	_, ids := p.planned(t, "alice", false, 1, "position:P-46")
-	i := p.deskStack.incident(t, "other", "low", "Nothing", "at all")
+	i := p.incident(t, "other", "low", "Nothing", "at all")
 	triage := p.wants(t, "/agent/triage", fmt.Sprintf(`{"incident_id":%s}`, i.id))
 	workflowOf := func(id any) string {
 		return p.call(t, "alice", "GET", fmt.Sprintf("/approval/%v", id), "").str("workflow_id")

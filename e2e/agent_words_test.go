@@ -101,7 +101,7 @@ func (p *peopleDesk) plant(t *testing.T, n int, words string) incidentCase {
 	case 1:
 		description += "\n" + words
 	}
-	i := p.deskStack.incident(t, "failed_settlement", "high", title, description)
+	i := p.incident(t, "failed_settlement", "high", title, description)
 	if n%3 == 2 {
 		body, err := json.Marshal(map[string]string{"text": words})
 		if err != nil {
