@@ -54,10 +54,12 @@ func (s ActionState) Recovering() bool {
 	return s.Status == string(remediation.Done) && s.Recovery == string(remediation.Waiting)
 }
 
+// stateOf reads where an action stands. What a person resolved is not taken back:
+// nobody has looked whether it helped.
 func stateOf(x remediation.Action) ActionState {
 	return ActionState{
 		ActionID: x.ID, Status: string(x.Status), Recovery: string(x.Recovery),
-		Compensable: x.Recovery == remediation.NotRecovered && x.Plan.Compensation != nil,
+		Compensable: x.Recovery == remediation.NotRecovered && x.Plan.Compensation != nil && x.ResolvedBy.Subject == "",
 	}
 }
 
@@ -231,7 +233,7 @@ func (x *Actions) ApplyAction(ctx context.Context, in GateRef) (ActionState, err
 	got := system.Apply(ctx, a.Connector, a.Key, a.Plan.Target, a.Plan.Command)
 	failpoint.Hit("action.after-send")
 	if got.Status == remediation.NotSent {
-		return x.notSent(ctx, in, got)
+		return x.notSent(ctx, in, a.SentAt, got)
 	}
 	return x.record(ctx, in, got)
 }
@@ -257,33 +259,34 @@ func (x *Actions) drifted(ctx context.Context, in GateRef, system System, a reme
 	return state, true, err
 }
 
-// sending records that the command leaves now. A stop that came meanwhile wins.
+// sending records that the command leaves now. A stop that came meanwhile wins; what
+// an earlier attempt may have sent is then found out, and not sent again.
 func (w *act) sending(ctx context.Context) error {
 	if w.Status != remediation.Executing {
 		return nil
 	}
 	stop, stopped, err := w.tx.StopInForce(ctx, w.Desk)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if stopped && w.SentAt.IsZero() {
+	case stopped && w.SentAt.IsZero():
 		return w.finish(ctx, remediation.Failed, "not sent: "+stopWords(stop))
+	case stopped:
+		return w.finish(ctx, remediation.Unknown, "not sent again: "+stopWords(stop))
 	}
-	if w.SentAt.IsZero() {
-		w.SentAt = w.tx.Now()
-		return w.tx.SaveAction(ctx, w.Action)
-	}
-	return nil
+	w.SentAt = w.tx.Now() // the last moment: only after its transit is absence final
+	return w.tx.SaveAction(ctx, w.Action)
 }
 
-// notSent takes back that the command left, since it certainly did not, and has the
-// attempt repeated.
-func (x *Actions) notSent(ctx context.Context, in GateRef, got remediation.Outcome) (ActionState, error) {
+// notSent takes back that the command left in this attempt, since it certainly did
+// not, and has the attempt repeated. What an earlier one sent at a moment before
+// stays sent.
+func (x *Actions) notSent(ctx context.Context, in GateRef, before time.Time, got remediation.Outcome) (ActionState, error) {
 	state, err := x.with(ctx, in, func(w *act) error {
 		if w.Status != remediation.Executing {
 			return nil
 		}
-		w.SentAt = time.Time{}
+		w.SentAt = before
 		return w.tx.SaveAction(ctx, w.Action)
 	})
 	if err == nil {

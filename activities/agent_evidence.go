@@ -156,7 +156,7 @@ func (x *Agents) targets(ctx context.Context, r agent.Request, found []agent.Fou
 		o, connector, err := system.Read(ctx, t.Kind, t.ID)
 		switch {
 		case fault.KindOf(err) == fault.NotFound && n < named:
-			return nil, fault.New(fault.Invalid, "no-such-target", "no connector has %s; GET /agent/ops/connectors lists what each serves", t.Key())
+			return nil, fault.New(fault.Invalid, "no-such-target", "no connector of this mode has %s; the connector file (FINOBS_CONNECTORS) lists what each serves", t.Key())
 		case fault.KindOf(err) == fault.NotFound:
 			continue
 		case err != nil && activity.GetInfo(ctx).Attempt < readAttempts:

@@ -148,23 +148,35 @@ type EndActionInput struct {
 // EndAction gives the lease on the target back, unless nobody knows what became of
 // the command. What a step that gave up left undecided is decided by what is
 // certain: a command that never left has failed, one that may have left is unknown.
+// So is what a step left that somebody completed by hand in Temporal.
 func (x *Actions) EndAction(ctx context.Context, in EndActionInput) (ActionState, error) {
 	state, err := x.with(ctx, in.GateRef, func(w *act) error {
-		why := "given up: " + in.Why
-		switch {
-		case in.Step != "" && w.Status == remediation.Executing && w.SentAt.IsZero():
-			return w.finish(ctx, remediation.Failed, why)
-		case in.Step != "" && w.Status == remediation.Executing:
-			return w.finish(ctx, remediation.Unknown, why)
-		case in.Step != "" && w.Recovery == remediation.Waiting:
-			return w.recovered(ctx, remediation.NotRecovered, why)
-		case in.Step != "" && stateOf(w.Action).Compensable:
-			return w.recovered(ctx, remediation.CompensationUnknown, why)
-		case in.Step == "" && w.Leased && w.Status.Terminal():
+		if err := w.decide(ctx, in); err != nil {
+			return err
+		}
+		if in.Step == "" && w.Leased && w.Status.Terminal() {
 			w.Leased = false
 			return w.tx.SaveAction(ctx, w.Action)
 		}
 		return nil
 	})
 	return state, temporalError(err)
+}
+
+func (w *act) decide(ctx context.Context, in EndActionInput) error {
+	why := "given up: " + in.Why
+	if in.Step == "" {
+		why = "the step that finds out was completed by somebody else"
+	}
+	switch {
+	case w.Status == remediation.Executing && w.SentAt.IsZero():
+		return w.finish(ctx, remediation.Failed, why)
+	case w.Status == remediation.Executing:
+		return w.finish(ctx, remediation.Unknown, why)
+	case w.Recovery == remediation.Waiting:
+		return w.recovered(ctx, remediation.NotRecovered, why)
+	case in.Step != "" && stateOf(w.Action).Compensable:
+		return w.recovered(ctx, remediation.CompensationUnknown, why)
+	}
+	return nil
 }

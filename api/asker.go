@@ -18,6 +18,8 @@ const (
 	askInterval = 500 * time.Millisecond
 	// mostAsked bounds the plans that are asked for in one look.
 	mostAsked = 50
+	// unread stands in the place of an action's id for what could not be read.
+	unread = 0
 )
 
 // asker asks for approval of what agents plan, in the name of the person who asked
@@ -51,11 +53,9 @@ func (a *asker) run(ctx context.Context) {
 // and keeps nobody else from being asked for.
 func (a *asker) look(ctx context.Context) {
 	list, err := a.server.Reader.ActionsToAsk(ctx, mostAsked)
-	if err != nil {
-		if ctx.Err() == nil {
-			a.server.log.WarnContext(ctx, "planned actions cannot be read", "error", err)
-		}
-		return
+	if err != nil && ctx.Err() == nil && a.refused[unread] != err.Error() {
+		a.refused[unread] = err.Error()
+		a.server.log.WarnContext(ctx, "planned actions cannot be read", "error", err)
 	}
 	for _, x := range list {
 		if err := a.ask(ctx, x); err != nil && ctx.Err() == nil && a.refused[x.ID] != err.Error() {

@@ -78,7 +78,9 @@ func runAgent(ctx workflow.Context, g *gate) (AgentResult, error) {
 		}
 		out.Actions = planned.Actions
 	}
-	return out, nil
+	// A run that is done stays done; one whose step somebody completed by hand is not.
+	undone := activities.FailRunInput{RunRef: run, Why: "a step was completed by somebody else, and the agent has said nothing"}
+	return out, workflow.ExecuteLocalActivity(withRecord(ctx), ActivityFailRun, undone).Get(ctx, nil)
 }
 
 // agentActionWorkflow waits for approval of exactly one planned action and carries

@@ -190,7 +190,7 @@ func (r *Reader) Action(ctx context.Context, id int64) (remediation.Action, erro
 }
 
 // ActionsToAsk lists the planned actions for which nobody asked for approval yet,
-// oldest first.
+// oldest first. Those whose plan is broken are in the error, beside all others.
 func (r *Reader) ActionsToAsk(ctx context.Context, limit int) ([]remediation.Action, error) {
 	var rows []actionRow
 	err := r.db.SelectContext(ctx, &rows, `SELECT `+actionColumns+`, approval_status, approval_reason FROM api.agent_action
@@ -198,7 +198,17 @@ func (r *Reader) ActionsToAsk(ctx context.Context, limit int) ([]remediation.Act
 	if err != nil {
 		return nil, fmt.Errorf("listing actions to ask for: %w", classify(err))
 	}
-	return collect(rows, actionRow.domain)
+	var out []remediation.Action
+	var broken error
+	for _, row := range rows {
+		x, err := row.domain()
+		if err != nil {
+			broken = errors.Join(broken, fmt.Errorf("action %d: %w", row.ActionID, err))
+			continue
+		}
+		out = append(out, x)
+	}
+	return out, broken
 }
 
 // ActionCount counts actions that are alike.
