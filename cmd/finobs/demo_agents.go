@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"finobs/internal/agent"
 	"finobs/internal/devstack"
@@ -272,7 +273,7 @@ func (d *demo) askSandbox(ctx context.Context, method, path, body string) ([]byt
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+d.desk.token)
-	res, err := http.DefaultClient.Do(req)
+	res, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("calling the sandbox: %w", err)
 	}
