@@ -371,9 +371,14 @@ func (s *stack) ask(t *testing.T) exportCase {
 	return e
 }
 
+// status is where the approval stands; "" while it is not on record.
 func (e exportCase) status(t testing.TB) string {
 	t.Helper()
-	return e.s.call(t, "alice", "GET", "/approval/"+e.id, "").str("status")
+	r := e.s.call(t, "alice", "GET", "/approval/"+e.id, "")
+	if r.Status != http.StatusOK {
+		return "" // a problem has a status of its own
+	}
+	return r.str("status")
 }
 
 func (e exportCase) untilStatus(t *testing.T, wanted string) {

@@ -242,7 +242,7 @@ func (r *replica) start(t *testing.T, env ...string) {
 	t.Helper()
 	kind := "worker"
 	if r.port != 0 {
-		kind, env = "api", append(env, "FINOBS_LISTEN="+r.address(), "FINOBS_ANSWER_WAIT=2s")
+		kind, env = "api", append(env, "FINOBS_LISTEN="+r.address(), "FINOBS_ANSWER_WAIT=5s")
 	}
 	p, err := r.l.Launch(r.name, env, filepath.Join(bin, "finobs"), append([]string{kind}, r.args...)...)
 	if err != nil {
