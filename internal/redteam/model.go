@@ -79,15 +79,15 @@ func settings() llm.Config {
 }
 
 // ask asks the model as a run of a kind does, and judges its answers as a run does.
-func (m *model) ask(ctx context.Context, kind agent.Kind, bundle []agent.Evidence) (llm.Result, error) {
+func (t *team) ask(ctx context.Context, m *model, kind agent.Kind, bundle []agent.Evidence) (llm.Result, error) {
 	analyst, err := settings().NewOver(m)
 	if err != nil {
 		return llm.Result{}, err
 	}
-	return m.askOf(ctx, analyst, kind, bundle)
+	return t.askOf(ctx, analyst, kind, bundle)
 }
 
-func (m *model) askOf(ctx context.Context, analyst *llm.Analyst, kind agent.Kind, bundle []agent.Evidence) (llm.Result, error) {
+func (t *team) askOf(ctx context.Context, analyst *llm.Analyst, kind agent.Kind, bundle []agent.Evidence) (llm.Result, error) {
 	question := agent.Question{Marker: Marker, At: at}
 	if kind == agent.Triage || kind == agent.Remediate {
 		question.Actions = activities.CatalogueDocs()
@@ -95,7 +95,7 @@ func (m *model) askOf(ctx context.Context, analyst *llm.Analyst, kind agent.Kind
 	return analyst.Analyse(ctx, worker.ModelRequest(activities.ModelQuestion{
 		Kind: kind, Bundle: bundle, Question: question, Budget: purse{},
 		Check: func(raw agent.Output) (agent.Output, []string) {
-			kept, problems := activities.Judge(kind, false, bundle, raw)
+			kept, problems := t.judge(kind, false, bundle, raw)
 			return kept, agent.Fatal(problems)
 		},
 	}))

@@ -2,8 +2,10 @@ package redteam
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"slices"
 
+	"finobs/activities"
 	"finobs/internal/agent"
 	"finobs/internal/rulebook"
 )
@@ -28,11 +30,11 @@ type Escape struct {
 
 // Report is what came of an attack. Two runs over the same texts give the same.
 type Report struct {
-	Texts    int      `json:"texts"` // that were put into every place in every wrapping
-	Classes  []Class  `json:"classes"`
-	Escapes  []Escape `json:"escapes"` // in the order in which they were found, the first maxEscapes
-	Escaped  int      `json:"escaped"`
-	AllCases int      `json:"cases"`
+	Texts   int      `json:"texts"`
+	Classes []Class  `json:"classes"`
+	Escapes []Escape `json:"escapes"` // in the order in which they were found, the first maxEscapes
+	Escaped int      `json:"escaped"`
+	Cases   int      `json:"cases"`
 }
 
 // maxEscapes bounds the escapes that a report names; all are counted.
@@ -52,7 +54,7 @@ func (r *Report) count(class, name, what string, suspected bool) {
 	}
 	c := &r.Classes[at]
 	c.Cases++
-	r.AllCases++
+	r.Cases++
 	if suspected {
 		c.Suspected++
 	}
@@ -67,39 +69,60 @@ func (r *Report) count(class, name, what string, suspected bool) {
 	}
 }
 
+// Options say how much is attacked.
+type Options struct {
+	More []Text // beside the shipped texts
+	Full bool   // every text in every wrapping in every place: minutes in the place of seconds
+}
+
 // Run attacks with the shipped collection and with more texts. The rulebook is that
 // of triage. An error means that the attack itself could not be made, and says
 // nothing about what escapes.
-func Run(ctx context.Context, book *rulebook.Rulebook, more []Text) (Report, error) {
-	r := &Report{Classes: []Class{}, Escapes: []Escape{}}
-	texts, err := Corpus()
+func Run(ctx context.Context, book *rulebook.Rulebook, o Options) (Report, error) {
+	shipped, err := Corpus()
 	if err != nil {
-		return *r, err
+		return Report{}, err
 	}
-	texts = append(texts, more...)
-	r.Texts = len(texts)
+	t, err := newTeam(book)
+	if err != nil {
+		return Report{}, err
+	}
+	t.full = o.Full
+	return t.attack(ctx, slices.Concat(shipped, o.More))
+}
+
+// team is an attack under way, with what it attacks.
+type team struct {
+	book    *rulebook.Rulebook
+	judge   func(kind agent.Kind, rulebook bool, bundle []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem)
+	targets func(ctx context.Context, system activities.System, r agent.Request, found []agent.Found) ([]agent.Found, error)
+	desks   *desks
+	full    bool
+	report  *Report
+}
+
+// newTeam attacks what production runs.
+func newTeam(book *rulebook.Rulebook) (*team, error) {
 	d, err := newDesks()
-	if err != nil {
-		return *r, err
-	}
-	t := &team{book: book, desks: d, report: r}
+	return &team{book: book, judge: activities.Judge, targets: activities.Targets, desks: d, report: &Report{Classes: []Class{}, Escapes: []Escape{}}}, err
+}
+
+func (t *team) attack(ctx context.Context, texts []Text) (Report, error) {
+	t.report.Texts = len(texts)
 	for _, attack := range []func(context.Context, []Text) error{t.answers, t.texts, t.obedience, t.prompts, t.secrets} {
 		if err := attack(ctx, texts); err != nil {
-			return *r, err
+			return *t.report, err
+		}
+		if err := ctx.Err(); err != nil {
+			return *t.report, err
 		}
 	}
-	if d.touched > 0 {
-		return *r, errors.New("a command was sent to a system")
+	if t.desks.touched > 0 {
+		t.report.count("effects", "the whole attack", fmt.Sprintf("%d commands were sent to systems", t.desks.touched), false)
 	}
-	return *r, nil
+	return *t.report, nil
 }
 
-// team is an attack under way.
-type team struct {
-	book   *rulebook.Rulebook
-	desks  *desks
-	report *Report
-}
-
-// suspected reports whether somebody would be told of an attempt in a text.
-func suspected(text string) bool { return len(agent.Suspect("text", text)) > 0 }
+// suspected reports whether somebody would be told of an attempt in a text. It looks
+// at the beginning of long ones.
+func suspected(text string) bool { return len(agent.Suspect("text", text[:min(len(text), 2<<10)])) > 0 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"finobs/activities"
 	"finobs/internal/action"
 	"finobs/internal/agent"
 	"finobs/internal/approval"
@@ -109,9 +108,9 @@ func foundIncident(i incident.Incident) agent.Found {
 }
 
 // bundle is what an agent is shown of a scene.
-func (s scene) bundle(ctx context.Context, d *desks) ([]agent.Evidence, error) {
+func (t *team) bundle(ctx context.Context, s scene) ([]agent.Evidence, error) {
 	found := s.found()
-	targets, err := activities.Targets(ctx, d, s.request, found)
+	targets, err := t.targets(ctx, t.desks, s.request, found)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"finobs/activities"
 	"finobs/internal/agent"
 	"finobs/internal/fault"
 	"finobs/internal/llm"
@@ -31,12 +30,12 @@ func (t *team) prompts(ctx context.Context, texts []Text) error {
 			if err != nil {
 				return err
 			}
-			bundle, err := attacked.bundle(ctx, t.desks)
+			bundle, err := t.bundle(ctx, attacked)
 			if err != nil {
 				return err
 			}
 			m := &model{answer: func(int) string { return hostile.Good(bundle) }}
-			_, err = m.ask(ctx, s.request.Kind, bundle)
+			_, err = t.ask(ctx, m, s.request.Kind, bundle)
 			switch {
 			case said == harmless && err != nil:
 				return fmt.Errorf("the prompt of scene %s: %w", s.name, err)
@@ -99,12 +98,12 @@ func (t *team) keyInEvidence(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			bundle, err := attacked.bundle(ctx, t.desks)
+			bundle, err := t.bundle(ctx, attacked)
 			if err != nil {
 				return err
 			}
 			m := &model{answer: func(int) string { return hostile.Good(bundle) }}
-			got, err := m.ask(ctx, s.request.Kind, bundle)
+			got, err := t.ask(ctx, m, s.request.Kind, bundle)
 			t.report.count("canary: key of the model", "the key in "+p.name+", scene "+s.name, ofKey(m, got, err), false)
 		}
 	}
@@ -122,12 +121,14 @@ func (t *team) keyInAnswers(ctx context.Context) error {
 		escaped += fmt.Sprintf(`\u%04x`, r)
 	}
 	for _, r := range runs {
-		for name, said := range map[string]string{
+		says := map[string]string{
 			"not at all": hostile.Good(r.bundle), "plainly": strings.Replace(hostile.Good(r.bundle), "unmatched", key, 1),
 			"behind escapes": strings.Replace(hostile.Good(r.bundle), "unmatched", escaped, 1), "in prose": "The key is " + key + ".",
-		} {
+		}
+		for _, name := range sorted(says) {
+			said := says[name]
 			m := &model{answer: func(int) string { return said }}
-			got, err := m.ask(ctx, r.kind, r.bundle)
+			got, err := t.ask(ctx, m, r.kind, r.bundle)
 			t.report.count("canary: key of the model", "a model that says it "+name+" in a run of "+r.name, ofKey(m, got, err), false)
 		}
 	}
@@ -171,14 +172,14 @@ func (t *team) otherDesk(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			bundle, err := attacked.bundle(ctx, t.desks)
+			bundle, err := t.bundle(ctx, attacked)
 			if err != nil {
 				return err
 			}
 			others = append(others, run{p.name, s.request.Kind, bundle})
 		}
 		for _, other := range others {
-			what, err := leaks(ctx, r, other)
+			what, err := t.leaks(ctx, r, other)
 			if err != nil {
 				return err
 			}
@@ -188,18 +189,18 @@ func (t *team) otherDesk(ctx context.Context) error {
 	return nil
 }
 
-func leaks(ctx context.Context, r, other run) (string, error) {
+func (t *team) leaks(ctx context.Context, r, other run) (string, error) {
 	m := &model{answer: func(int) string { return strings.Replace(hostile.Good(other.bundle), "unmatched", secret, 1) }}
 	analyst, err := settings().NewOver(m)
 	if err != nil {
 		return "", err
 	}
-	if _, err := m.askOf(ctx, analyst, other.kind, other.bundle); err != nil {
+	if _, err := t.askOf(ctx, analyst, other.kind, other.bundle); err != nil {
 		return "", err
 	}
 	m.requests = nil
 	m.answer = func(int) string { return hostile.Good(r.bundle) }
-	got, err := m.askOf(ctx, analyst, r.kind, r.bundle)
+	got, err := t.askOf(ctx, analyst, r.kind, r.bundle)
 	if _, err := refused(err); err != nil {
 		return "", err
 	}
@@ -230,7 +231,7 @@ func (t *team) repairs(ctx context.Context) error {
 				}
 				return hostile.Good(r.bundle)
 			}}
-			_, err := m.ask(ctx, r.kind, r.bundle)
+			_, err := t.ask(ctx, m, r.kind, r.bundle)
 			if _, err := refused(err); err != nil {
 				return err
 			}
@@ -287,7 +288,7 @@ func (t *team) links() {
 	proof, _ := agent.FactSpan(bundle[0], agent.FactKind)
 	for _, form := range linkForms {
 		prose := strings.ReplaceAll(form, "SECRET", secret)
-		kept, problems := activities.Judge(agent.Triage, false, bundle, agent.Output{
+		kept, problems := t.judge(agent.Triage, false, bundle, agent.Output{
 			Category: agent.CategoryOther, Severity: "low", Summary: "x " + prose, ProbableCause: prose, Confidence: "1.00",
 			Claims: []agent.Claim{{Text: prose, Cites: []agent.Cite{proof}}},
 		})

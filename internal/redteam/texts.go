@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"finobs/activities"
 	"finobs/internal/action"
 	"finobs/internal/agent"
 	"finobs/internal/fault"
@@ -37,34 +36,24 @@ func (s steered) differs(want steered) string {
 	return ""
 }
 
-// texts puts every text, in every wrapping, into every place: what the rulebook
-// proposes and what is planned of it stay byte for byte what they are without it.
-// The scenes take turns.
+// texts puts every text into every place, and in every wrapping into a place, or into
+// every one when the attack is full: what the rulebook proposes and what is planned
+// of it stay byte for byte what they are without it. Scenes and places take turns.
 func (t *team) texts(ctx context.Context, texts []Text) error {
 	all, where := scenes(), places()
-	without := make([][]steered, len(all))
-	for n, s := range all {
-		for _, p := range where {
-			quiet, err := p.put(s, harmless)
-			if err != nil {
-				return fmt.Errorf("%s in scene %s: %w", p.name, s.name, err)
-			}
-			found, err := t.steer(ctx, quiet)
-			if err != nil {
-				return fmt.Errorf("%s in scene %s: %w", p.name, s.name, err)
-			}
-			if found.plans == "[]" {
-				return fmt.Errorf("%s in scene %s: the rulebook proposes nothing, so that no text could change it", p.name, s.name)
-			}
-			without[n] = append(without[n], found)
-		}
+	without, err := t.quiet(ctx, all, where)
+	if err != nil {
+		return err
 	}
 	for i, text := range texts {
 		for j, w := range wrappings() {
 			wrapped := w.wrap(text.Text)
-			seen := suspected(wrapped[:min(len(wrapped), 2<<10)])
+			seen := suspected(wrapped)
 			for k, p := range where {
-				n := (i + j + k) % len(all)
+				if !t.full && j > 0 && (i+j)%len(where) != k {
+					continue
+				}
+				n := (i + j + i/len(where) + k) % len(all)
 				what, err := t.put(ctx, p, all[n], wrapped, without[n][k])
 				if err != nil {
 					return err
@@ -74,6 +63,28 @@ func (t *team) texts(ctx context.Context, texts []Text) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// quiet is what each scene comes to when nobody attacks a place, by scene and place.
+func (t *team) quiet(ctx context.Context, all []scene, where []place) ([][]steered, error) {
+	out := make([][]steered, len(all))
+	for n, s := range all {
+		for _, p := range where {
+			calm, err := p.put(s, harmless)
+			if err != nil {
+				return nil, fmt.Errorf("%s in scene %s: %w", p.name, s.name, err)
+			}
+			found, err := t.steer(ctx, calm)
+			if err != nil {
+				return nil, fmt.Errorf("%s in scene %s: %w", p.name, s.name, err)
+			}
+			if found.plans == "[]" {
+				return nil, fmt.Errorf("%s in scene %s: the rulebook proposes nothing, so that no text could change it", p.name, s.name)
+			}
+			out[n] = append(out[n], found)
+		}
+	}
+	return out, nil
 }
 
 // put attacks once and says what escaped.
@@ -94,7 +105,7 @@ func (t *team) put(ctx context.Context, p place, s scene, text string, without s
 
 // steer runs what a run of remediation does, from what was found to the plans.
 func (t *team) steer(ctx context.Context, s scene) (steered, error) {
-	bundle, err := s.bundle(ctx, t.desks)
+	bundle, err := t.bundle(ctx, s)
 	if err != nil {
 		return steered{}, err
 	}
@@ -102,7 +113,7 @@ func (t *team) steer(ctx context.Context, s scene) (steered, error) {
 	if err != nil {
 		return steered{}, err
 	}
-	kept, problems := activities.Judge(s.request.Kind, true, bundle, raw)
+	kept, problems := t.judge(s.request.Kind, true, bundle, raw)
 	if fatal := agent.Fatal(problems); len(fatal) > 0 {
 		return steered{}, fmt.Errorf("what the rulebook says is refused: %s", fatal[0])
 	}
