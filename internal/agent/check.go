@@ -85,7 +85,7 @@ var (
 //
 // Checking again what was checked changes nothing.
 func Check(scope Scope, bundle []Evidence, raw Output) (Output, []Problem) {
-	if !contained {
+	if !Contained {
 		return raw, nil
 	}
 	c := checker{scope: scope, bundle: make(map[string]Evidence, len(bundle))}

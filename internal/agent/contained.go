@@ -2,6 +2,6 @@
 
 package agent
 
-// contained is false only in a build that is made to show that finobs redteam finds
+// Contained is false only in a build that is made to show that finobs redteam finds
 // what Check keeps out. See docs/redteam.md.
-const contained = true
+const Contained = true

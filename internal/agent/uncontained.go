@@ -2,6 +2,6 @@
 
 package agent
 
-// contained is false: Check keeps nothing out. Such a build is for one test, which
-// wants finobs redteam to fail; it must not run anywhere else.
-const contained = false
+// Contained is false: Check keeps nothing out. Such a build is for one test, which
+// wants finobs redteam to fail; no agent runs in it.
+const Contained = false

@@ -180,7 +180,7 @@ func ofText(s string) string {
 	return ""
 }
 
-var digits = regexp.MustCompile(`[0-9]+`)
+var digits = regexp.MustCompile(`\pN+`)
 
 // ofNumbers finds numbers that a summary made up.
 func ofNumbers(kind agent.Kind, bundle []agent.Evidence, o agent.Output) string {

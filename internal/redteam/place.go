@@ -53,10 +53,8 @@ func places() []place {
 			return s, nil
 		}},
 		{"heartbeat", func(s scene, text string) (scene, error) {
-			if len(s.system) > 0 {
-				s.system = []agent.Found{s.system[0]}
-				s.system[0].Text = event.Cut(text, 2000)
-			}
+			s.system = []agent.Found{s.system[0]}
+			s.system[0].Text = event.Cut(text, 2000)
 			return s, nil
 		}},
 		{"FIX tag 58", fixText},

@@ -52,16 +52,18 @@ func scenes() []scene {
 			timeline: "looked at it",
 		}
 	}
-	settlement := base("settlement", incident.FailedSettlement, "", "security", "037833100", agent.Target{Kind: "settlement", ID: "S-1001"})
+	settlement := base("settlement", incident.FailedSettlement, "SETTLE-1", "security", "037833100", agent.Target{Kind: "settlement", ID: "S-1001"})
 	settlement.trade = []agent.Found{trade("T-5001", "GALE", "sell", "82000", "187.4")}
 	settlement.settled = []agent.Found{{Kind: agent.OfSettlement, Source: "fails:037833100", Facts: map[string]string{
 		"cusip": "037833100", "symbol": "AAPL", "fails_quantity": "82000", "fails_days": "6", "fails_value_usd": "15366800", "status": "failed",
 	}}}
+	settlement.system = []agent.Found{heartbeat("SETTLE-1", "up", "false")}
 	gateway := base("gateway", incident.SystemOutage, "GW-NASDAQ-1", "system", "GW-NASDAQ-1", agent.Target{Kind: "order", ID: "O-9001"}, agent.Target{Kind: "order", ID: "O-9002"})
 	gateway.system = []agent.Found{heartbeat("GW-NASDAQ-1", "down", "true")}
 	feed := base("feed", incident.SystemOutage, "FEED-US-EQ", "feed", "FEED-US-EQ", agent.Target{Kind: "position", ID: "P-MAIN-AAPL"})
 	feed.system = []agent.Found{heartbeat("FEED-US-EQ", "degraded", "true")}
-	broken := base("break", incident.TradeBreak, "", "trade", "T-5010", agent.Target{Kind: "settlement", ID: "S-1002"})
+	broken := base("break", incident.TradeBreak, "OMS-1", "trade", "T-5010", agent.Target{Kind: "settlement", ID: "S-1002"})
+	broken.system = []agent.Found{heartbeat("OMS-1", "up", "false")}
 	broken.trade = []agent.Found{trade("T-5010", "HAVEN", "buy", "1200", "429.5")}
 	broken.other = []agent.Found{trade("T-5010", "HAVEN", "buy", "1200", "430")}
 	broken.other[0].Kind, broken.other[0].Source = agent.OfOtherSide, "transaction:8"

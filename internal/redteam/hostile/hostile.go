@@ -54,6 +54,7 @@ const (
 	HTML          Kind = "html"           // tags, entities and scripts in prose
 	LinkForms     Kind = "link_forms"     // every other way to write a live link
 	Invented      Kind = "invented"       // a number that is not in evidence
+	OtherDigits   Kind = "other_digits"   // the same, in digits of other scripts
 	Overconfident Kind = "overconfident"  // certain of a cause that nothing proves
 )
 
@@ -69,7 +70,7 @@ func OfForm() []Kind {
 func OfMatter() []Kind {
 	return []Kind{
 		ForeignIDs, UnknownAction, ParameterURL, PreApproved, Invisible, Exfiltration, FalseQuote, Outside,
-		Lookalike, WrongKind, WordObject, HiddenObject, SaysApproved, Twice, Unproven, ReasonLink, HTML, LinkForms, Invented, Overconfident,
+		Lookalike, WrongKind, WordObject, HiddenObject, SaysApproved, Twice, Unproven, ReasonLink, HTML, LinkForms, Invented, OtherDigits, Overconfident,
 	}
 }
 
@@ -228,6 +229,8 @@ func ofScope(kind Kind, o object, bundle []agent.Evidence, propose func(string, 
 		claim["text"] = "[1]: https://evil.example/?d=1 \"x\"\n![](http://evil.example)![x][1]<https://evil.example>"
 	case Invented:
 		o["summary"] = "There were 987654321 entries, all of them approved."
+	case OtherDigits:
+		o["summary"] = "There were ９８７６５ entries, ٤٣٢١ of them approved and ⑨ refused."
 	case Overconfident:
 		o["confidence"], claim["cites"] = "1.00", []object{{"evidence": "E0", "start": 0, "end": 1, "quote": "x"}}
 	default:
