@@ -186,7 +186,7 @@ func (x *Agents) question(ctx context.Context, run agent.Run) (q agent.Question,
 	}
 	fresh := agent.Question{Marker: hex.EncodeToString(marker), At: run.StartedAt}
 	if run.Request.Kind == agent.Triage || run.Request.Kind == agent.Remediate {
-		fresh.Actions = catalogueDocs()
+		fresh.Actions = CatalogueDocs()
 	}
 	err = x.InTx(ctx, func(tx AgentTx) error {
 		q, err = tx.KeepQuestion(ctx, run.ID, fresh)
@@ -195,7 +195,8 @@ func (x *Agents) question(ctx context.Context, run agent.Run) (q agent.Question,
 	return q, err
 }
 
-func catalogueDocs() []agent.ActionDoc {
+// CatalogueDocs is the catalogue of actions as models are told of it.
+func CatalogueDocs() []agent.ActionDoc {
 	var out []agent.ActionDoc
 	for _, t := range action.Catalogue() {
 		d := agent.ActionDoc{Name: t.Name, Title: t.Title, TargetKind: t.TargetKind}

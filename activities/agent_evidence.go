@@ -90,7 +90,7 @@ func (x *Agents) GatherEvidence(ctx context.Context, in RunRef) error {
 	var findings []agent.Finding
 	switch run.Request.Kind {
 	case agent.Triage, agent.Remediate:
-		targets, err := x.targets(ctx, run.Request, found)
+		targets, err := Targets(ctx, x.Systems.For(run.Request.Mode), run.Request, found)
 		if err != nil {
 			return temporalError(err)
 		}
@@ -132,11 +132,10 @@ func readEvidence(ctx context.Context, tx EvidenceTx, r agent.Request) ([]agent.
 	return out, nil
 }
 
-// targets reads the objects that actions may be about: those that a person named,
+// Targets reads the objects that actions may be about: those that a person named,
 // those that typed columns of the incident and its trade name, and what these refer
 // to. No prose, and no detail of an incident, brings an object into scope.
-func (x *Agents) targets(ctx context.Context, r agent.Request, found []agent.Found) ([]agent.Found, error) {
-	system := x.Systems.For(r.Mode)
+func Targets(ctx context.Context, system System, r agent.Request, found []agent.Found) ([]agent.Found, error) {
 	queue := slices.Clone(r.Targets)
 	named := len(queue)
 	for _, f := range found {

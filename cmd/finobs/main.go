@@ -60,7 +60,7 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), sequencerCommand(), migrateCommand(),
 		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), doctorCommand(),
-		actionsCommand(), sandboxCommand(), evalCommand(), agentCommand())
+		actionsCommand(), sandboxCommand(), evalCommand(), agentCommand(), redteamCommand())
 	return root
 }
 

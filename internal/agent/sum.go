@@ -98,8 +98,9 @@ func sortedByCount(facts map[string]string) []string {
 	return keys
 }
 
-// numbers are runs of digits, with separators of thousands and a decimal part.
-var numbers = regexp.MustCompile(`[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?`)
+// numbers are runs of digits of any script, with separators of thousands and a
+// decimal part.
+var numbers = regexp.MustCompile(`\pN(?:[\pN,]*\pN)?(?:\.\pN+)?`)
 
 // CheckNumbers finds numbers in the prose of an output that are no fact of the
 // counts and findings in evidence: a summary of counts invents none. Problems are

@@ -125,6 +125,17 @@ func (c Config) NewReplay(exchanges []Exchange) (*Analyst, error) {
 	return a, nil
 }
 
+// NewOver makes an Analyst whose requests go to a transport of the caller's in the
+// place of the network: all else is as with New. Errors name the setting that is
+// wrong.
+func (c Config) NewOver(transport http.RoundTripper) (*Analyst, error) {
+	s, err := c.settle(true)
+	if err != nil {
+		return nil, err
+	}
+	return newAnalyst(s, s.open(nil, transport)), nil
+}
+
 func newAnalyst(s settled, client *http.Client) *Analyst {
 	return &Analyst{
 		config: s, http: client, now: time.Now, //nolint:forbidigo // an adapter measures how long it waits
