@@ -145,26 +145,40 @@ type EndActionInput struct {
 	Why  string `json:"why,omitempty"`
 }
 
-// EndAction gives the lease on the target back, unless nobody knows what became of
-// the command. What a step that gave up left undecided is decided by what is
-// certain: a command that never left has failed, one that may have left is unknown.
+// EndAction gives the lease on the target back, or records what a step that gave up
+// left undecided.
 func (x *Actions) EndAction(ctx context.Context, in EndActionInput) (ActionState, error) {
 	state, err := x.with(ctx, in.GateRef, func(w *act) error {
-		why := "given up: " + in.Why
-		switch {
-		case in.Step != "" && w.Status == remediation.Executing && w.SentAt.IsZero():
-			return w.finish(ctx, remediation.Failed, why)
-		case in.Step != "" && w.Status == remediation.Executing:
-			return w.finish(ctx, remediation.Unknown, why)
-		case in.Step != "" && w.Recovery == remediation.Waiting:
-			return w.recovered(ctx, remediation.NotRecovered, why)
-		case in.Step != "" && stateOf(w.Action).Compensable:
-			return w.recovered(ctx, remediation.CompensationUnknown, why)
-		case in.Step == "" && w.Leased && w.Status.Terminal():
-			w.Leased = false
-			return w.tx.SaveAction(ctx, w.Action)
+		if in.Step != "" {
+			return w.giveUp(ctx, "given up: "+in.Why)
 		}
-		return nil
+		return w.release(ctx)
 	})
 	return state, temporalError(err)
+}
+
+// giveUp decides what was left undecided by what is certain: a command that never
+// left has failed, one that may have left is unknown.
+func (w *act) giveUp(ctx context.Context, why string) error {
+	switch {
+	case w.Status == remediation.Executing && w.SentAt.IsZero():
+		return w.finish(ctx, remediation.Failed, why)
+	case w.Status == remediation.Executing:
+		return w.finish(ctx, remediation.Unknown, why)
+	case w.Recovery == remediation.Waiting:
+		return w.recovered(ctx, remediation.NotRecovered, why)
+	case stateOf(w.Action).Compensable:
+		return w.recovered(ctx, remediation.CompensationUnknown, why)
+	}
+	return nil
+}
+
+// release gives the lease on the target back, unless nobody knows what became of
+// the command, or of the one that takes it back.
+func (w *act) release(ctx context.Context) error {
+	if !w.Leased || !w.Status.Terminal() || w.Recovery == remediation.CompensationUnknown {
+		return nil
+	}
+	w.Leased = false
+	return w.tx.SaveAction(ctx, w.Action)
 }
