@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"finobs/internal/budget"
 	"finobs/internal/compliance"
 	"finobs/internal/config"
 	"finobs/internal/connector"
@@ -34,13 +33,6 @@ func loadAgents(c config.Agents) (a worker.Agents, err error) {
 	}); err != nil {
 		return a, err
 	}
-	a.Budget = budget.Default()
-	if err := fromFile("FINOBS_AGENT_BUDGET", c.Budget, nil, func(r io.Reader, _ string) (err error) {
-		a.Budget, err = budget.Load(r)
-		return err
-	}); err != nil {
-		return a, err
-	}
 	if err := fromFile("FINOBS_CONNECTORS", c.Connectors, nil, func(r io.Reader, dir string) (err error) {
 		a.Connectors, err = connector.Load(r, dir, time.Now)
 		return err
@@ -54,6 +46,9 @@ func loadAgents(c config.Agents) (a worker.Agents, err error) {
 	}
 	m, err := config.Load[llm.Config]()
 	if err != nil || !m.Enabled() {
+		return a, err
+	}
+	if a.Budget, err = m.Limits(); err != nil {
 		return a, err
 	}
 	a.Model, err = llm.New(m)
