@@ -138,8 +138,10 @@ func (w *act) begin(ctx context.Context) error {
 func (w *act) hindrance(ctx context.Context) (string, error) {
 	t, err := action.Find(w.Plan.Action)
 	switch {
-	case err != nil:
+	case fault.KindOf(err) == fault.Invalid:
 		return "the catalogue does not have " + w.Plan.Action + " any more", nil
+	case err != nil:
+		return "", err
 	case t.Version != w.Plan.Version:
 		return "the catalogue has another version of " + w.Plan.Action + " now; ask again", nil
 	}
@@ -321,6 +323,7 @@ func (w *act) outcome(ctx context.Context, got remediation.Outcome) error {
 			return w.supersede(ctx, got.Why)
 		}
 		return w.finish(ctx, remediation.Failed, got.Why)
+	case remediation.NotSent, remediation.Unheard: // nobody knows
 	}
 	if w.Status == remediation.Unknown {
 		return nil

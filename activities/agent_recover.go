@@ -133,6 +133,7 @@ func (x *Actions) CompensateAction(ctx context.Context, in GateRef) (ActionState
 		to = remediation.Compensated
 	case remediation.Refused, remediation.Moved:
 		to = remediation.CompensationFailed
+	case remediation.Absent, remediation.Unheard: // nobody knows
 	}
 	state, err := x.with(ctx, in, func(w *act) error { return w.recovered(ctx, to, got.Why) })
 	return state, temporalError(err)

@@ -149,7 +149,7 @@ func TestParsePlanReadsWhatCanonicalWrote(t *testing.T) {
 	if err != nil || digest != x.PlanDigest || !bytes.Equal(again, x.PlanBytes) {
 		t.Errorf("read %+v, %v", got, err)
 	}
-	if got.Plan.Version != x.Plan.Version || !maps.Equal(got.Before.Fields, x.Plan.Before.Fields) || got.Compensation.Parameters["ssi"] != "SSI-A" {
+	if got.Version != x.Plan.Version || !maps.Equal(got.Before.Fields, x.Plan.Before.Fields) || got.Compensation.Parameters["ssi"] != "SSI-A" {
 		t.Errorf("read %+v", got)
 	}
 }
