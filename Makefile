@@ -44,6 +44,7 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzReadHeartbeats -fuzztime 1m ./internal/event
 	go test -run '^$$' -fuzz FuzzLoadSources -fuzztime 1m ./internal/source
 	go test -run '^$$' -fuzz FuzzClean -fuzztime 1m -fuzzminimizetime 1x ./internal/agent
+	go test -run '^$$' -fuzz FuzzParseTarget -fuzztime 1m ./internal/agent
 	go test -run '^$$' -fuzz FuzzSuspect -fuzztime 1m -fuzzminimizetime 1x ./internal/agent
 	go test -run '^$$' -fuzz FuzzLoad -fuzztime 1m -fuzzminimizetime 1x ./internal/rulebook
 	go test -run '^$$' -fuzz FuzzLoadBudget -fuzztime 1m ./internal/budget

@@ -22,13 +22,13 @@ type AgentTx interface {
 	EvidenceTx
 	SpendTx
 	PlanTx
+	FailRunTx
 	InsertRun(ctx context.Context, r agent.Run, parameters map[string]string) (int64, error)
 	RunOf(ctx context.Context, approvalID int64) (agent.Run, bool, error)
 	LockRun(ctx context.Context, id int64) (agent.Run, error)
 	KeepEvidence(ctx context.Context, runID int64, bundle []byte) (sha256 string, err error)
 	Blob(ctx context.Context, sha256 string) ([]byte, error)
 	EndRun(ctx context.Context, r agent.Run, output []byte) error
-	FailRun(ctx context.Context, id int64, why string) error
 	InsertFindings(ctx context.Context, runID int64, findings []agent.Finding) error
 }
 
@@ -149,18 +149,33 @@ type FailRunInput struct {
 func (x *Agents) FailRun(ctx context.Context, in FailRunInput) error {
 	err := x.InTx(ctx, func(tx AgentTx) error {
 		r, err := x.runOf(ctx, tx, in.RunRef)
-		if err != nil || r.Status != agent.Running {
+		if err != nil {
 			return err
 		}
-		if err := tx.FailRun(ctx, r.ID, in.Why); err != nil {
-			return err
-		}
-		e := runEntry(r, "agent.failed", ledger.Itself("worker"), "failed", nil)
-		e.Reason = in.Why
-		_, err = tx.Append(ctx, stepOf(ctx, in.FirstRun, "fail-run", strconv.FormatInt(r.ID, 10)), e)
+		_, err = failRun(ctx, tx, in.FirstRun, r, in.Why, ledger.Itself("worker"))
 		return err
 	})
 	return temporalError(err)
+}
+
+// FailRunTx is what failing a run needs of a transaction.
+type FailRunTx interface {
+	Recorder
+	FailRun(ctx context.Context, id int64, why string) error
+}
+
+// failRun fails a run that goes on, and reports whether it did.
+func failRun(ctx context.Context, tx FailRunTx, firstRun string, r agent.Run, why string, by ledger.Actor) (bool, error) {
+	if r.Status != agent.Running {
+		return false, nil
+	}
+	if err := tx.FailRun(ctx, r.ID, why); err != nil {
+		return false, err
+	}
+	e := runEntry(r, "agent.failed", by, "failed", nil)
+	e.Reason = why
+	_, err := tx.Append(ctx, stepOf(ctx, firstRun, "fail-run", strconv.FormatInt(r.ID, 10)), e)
+	return err == nil, err
 }
 
 // runOf reads the run that the workflow's own approval let begin. Whatever a step

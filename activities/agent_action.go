@@ -59,7 +59,8 @@ func (s ActionState) Recovering() bool {
 func stateOf(x remediation.Action) ActionState {
 	return ActionState{
 		ActionID: x.ID, Status: string(x.Status), Recovery: string(x.Recovery),
-		Compensable: x.Recovery == remediation.NotRecovered && x.Plan.Compensation != nil && x.ResolvedBy.Subject == "",
+		// What a person found out has given its lease back, and is not taken back.
+		Compensable: x.Leased && x.Recovery == remediation.NotRecovered && x.Plan.Compensation != nil,
 	}
 }
 
@@ -67,6 +68,7 @@ func stateOf(x remediation.Action) ActionState {
 type act struct {
 	tx       ActionTx
 	firstRun string
+	by       ledger.Actor // whose entries are written
 	m        matter
 	remediation.Action
 }
@@ -93,7 +95,7 @@ func (x *Actions) BeginAction(ctx context.Context, in GateRef) (ActionState, err
 		if err := a.Matches(m.action); err != nil {
 			return err
 		}
-		w := act{tx: tx, firstRun: in.FirstRun, m: m, Action: a}
+		w := act{tx: tx, firstRun: in.FirstRun, by: ledger.Itself("worker"), m: m, Action: a}
 		if how == spent {
 			if err := w.begin(ctx); err != nil {
 				return err
@@ -110,8 +112,12 @@ func (x *Actions) BeginAction(ctx context.Context, in GateRef) (ActionState, err
 }
 
 // begin takes the lease and records the intent, or records why not: the approval is
-// spent either way, since what it was given for can no longer be had as it was.
+// spent either way, since what it was given for can no longer be had as it was. One
+// that was withdrawn meanwhile is not begun, and its approval not spent.
 func (w *act) begin(ctx context.Context) error {
+	if w.Status != remediation.Planned {
+		return fault.New(fault.Conflict, "action-not-planned", "action %d is %s already: %s", w.ID, w.Status, w.StatusReason)
+	}
 	if why, err := w.hindrance(ctx); err != nil || why != "" {
 		if err == nil {
 			err = w.finish(ctx, remediation.Failed, "not sent: "+why)
@@ -134,8 +140,10 @@ func (w *act) begin(ctx context.Context) error {
 func (w *act) hindrance(ctx context.Context) (string, error) {
 	t, err := action.Find(w.Plan.Action)
 	switch {
-	case err != nil:
+	case fault.KindOf(err) == fault.Invalid:
 		return "the catalogue does not have " + w.Plan.Action + " any more", nil
+	case err != nil:
+		return "", err
 	case t.Version != w.Plan.Version:
 		return "the catalogue has another version of " + w.Plan.Action + " now; ask again", nil
 	}
@@ -188,7 +196,7 @@ func (x *Actions) with(ctx context.Context, in GateRef, fn func(w *act) error) (
 		if err := a.Matches(m.action); err != nil {
 			return err
 		}
-		w := act{tx: tx, firstRun: in.FirstRun, m: m, Action: a}
+		w := act{tx: tx, firstRun: in.FirstRun, by: ledger.Itself("worker"), m: m, Action: a}
 		if err := fn(&w); err != nil {
 			return err
 		}
@@ -318,6 +326,7 @@ func (w *act) outcome(ctx context.Context, got remediation.Outcome) error {
 			return w.supersede(ctx, got.Why)
 		}
 		return w.finish(ctx, remediation.Failed, got.Why)
+	case remediation.NotSent, remediation.Unheard: // nobody knows
 	}
 	if w.Status == remediation.Unknown {
 		return nil
@@ -360,7 +369,7 @@ func (w *act) append(ctx context.Context, typ, step, outcome, reason string, det
 		details[name] = value
 	}
 	_, err := w.tx.Append(ctx, stepOf(ctx, w.firstRun, "action-"+step, strconv.FormatInt(w.ID, 10)+" "+typ), ledger.Entry{
-		Type: typ, Actor: ledger.Itself("worker"), Subject: ledger.Subject{Kind: "incident", ID: strconv.FormatInt(w.IncidentID, 10)},
+		Type: typ, Actor: w.by, Subject: ledger.Subject{Kind: "incident", ID: strconv.FormatInt(w.IncidentID, 10)},
 		Action: w.m.Kind, Outcome: outcome, Reason: reason, Desk: w.Desk, RequestID: w.m.RequestID, TraceID: w.m.TraceID,
 		Simulation: w.m.Simulation, Details: details,
 	})

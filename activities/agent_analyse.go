@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -92,7 +93,7 @@ func (x *Agents) Analyse(ctx context.Context, in RunRef) error {
 	}
 	failpoint.Hit("agent.after-analyse")
 	for _, e := range bundle {
-		result.Suspicions = append(result.Suspicions, agent.Suspect(e.ID, e.Text)...)
+		result.Suspicions = append(result.Suspicions, agent.SuspectEvidence(e)...)
 	}
 	err = x.InTx(ctx, func(tx AgentTx) error {
 		now, done, err := x.running(ctx, tx, in)
@@ -147,12 +148,9 @@ func (x *Agents) ask(ctx context.Context, run agent.Run, bundle []agent.Evidence
 	if ctx.Err() != nil { // the worker stops, or the activity was given up: another attempt asks
 		return agent.Result{}, nil, err
 	}
-	why := fault.CodeOf(err)
-	if why == "" {
-		return agent.Result{}, nil, err
-	}
+	slog.WarnContext(ctx, "the rulebook answers in the model's place", "run_id", run.ID, "error", err)
 	result, rulesErr := x.byRules(run, bundle)
-	result.Fallback = why + ": " + fault.MessageOf(err)
+	result.Fallback = fault.CodeOf(err) + ": " + fault.MessageOf(err)
 	result.Problems = append(words(problems), result.Problems...)
 	return result, answer.Exchanges, rulesErr
 }

@@ -61,6 +61,9 @@ func (x *Agents) PlanActions(ctx context.Context, in RunRef) (Planned, error) {
 	}
 	planned, refused := x.plan(ctx, run, bundle, output)
 	err = x.InTx(ctx, func(tx AgentTx) error {
+		if _, err := tx.LockRun(ctx, run.ID); err != nil { // whoever plans at the same time waits, and finds it planned
+			return err
+		}
 		before, err := tx.ActionsOfRun(ctx, run.ID)
 		if err != nil || len(before) > 0 {
 			out.Actions = before

@@ -133,6 +133,7 @@ func (x *Actions) CompensateAction(ctx context.Context, in GateRef) (ActionState
 		to = remediation.Compensated
 	case remediation.Refused, remediation.Moved:
 		to = remediation.CompensationFailed
+	case remediation.Absent, remediation.Unheard: // nobody knows
 	}
 	state, err := x.with(ctx, in, func(w *act) error { return w.recovered(ctx, to, got.Why) })
 	return state, temporalError(err)
@@ -145,29 +146,26 @@ type EndActionInput struct {
 	Why  string `json:"why,omitempty"`
 }
 
-// EndAction gives the lease on the target back, unless nobody knows what became of
-// the command. What a step that gave up left undecided is decided by what is
-// certain: a command that never left has failed, one that may have left is unknown.
-// So is what a step left that somebody completed by hand in Temporal.
+// EndAction gives the lease on the target back, or records what a step left
+// undecided that gave up, or that somebody completed by hand in Temporal.
 func (x *Actions) EndAction(ctx context.Context, in EndActionInput) (ActionState, error) {
 	state, err := x.with(ctx, in.GateRef, func(w *act) error {
-		if err := w.decide(ctx, in); err != nil {
-			return err
+		if in.Step != "" {
+			return w.giveUp(ctx, "given up: "+in.Why)
 		}
-		if in.Step == "" && w.Leased && w.Status.Terminal() {
-			w.Leased = false
-			return w.tx.SaveAction(ctx, w.Action)
+		if w.Status == remediation.Executing || w.Recovery == remediation.Waiting {
+			if err := w.giveUp(ctx, "the step that finds out was completed by somebody else"); err != nil {
+				return err
+			}
 		}
-		return nil
+		return w.release(ctx)
 	})
 	return state, temporalError(err)
 }
 
-func (w *act) decide(ctx context.Context, in EndActionInput) error {
-	why := "given up: " + in.Why
-	if in.Step == "" {
-		why = "the step that finds out was completed by somebody else"
-	}
+// giveUp decides what was left undecided by what is certain: a command that never
+// left has failed, one that may have left is unknown.
+func (w *act) giveUp(ctx context.Context, why string) error {
 	switch {
 	case w.Status == remediation.Executing && w.SentAt.IsZero():
 		return w.finish(ctx, remediation.Failed, why)
@@ -175,8 +173,18 @@ func (w *act) decide(ctx context.Context, in EndActionInput) error {
 		return w.finish(ctx, remediation.Unknown, why)
 	case w.Recovery == remediation.Waiting:
 		return w.recovered(ctx, remediation.NotRecovered, why)
-	case in.Step != "" && stateOf(w.Action).Compensable:
+	case stateOf(w.Action).Compensable:
 		return w.recovered(ctx, remediation.CompensationUnknown, why)
 	}
 	return nil
+}
+
+// release gives the lease on the target back, unless nobody knows what became of
+// the command, or of the one that takes it back.
+func (w *act) release(ctx context.Context) error {
+	if !w.Leased || !w.Status.Terminal() || w.Recovery == remediation.CompensationUnknown {
+		return nil
+	}
+	w.Leased = false
+	return w.tx.SaveAction(ctx, w.Action)
 }

@@ -3,11 +3,14 @@ package activities
 import (
 	"context"
 	"strconv"
+	"strings"
 
+	"finobs/internal/agent"
 	"finobs/internal/approval"
 	"finobs/internal/canonical"
 	"finobs/internal/export"
 	"finobs/internal/ledger"
+	"finobs/internal/remediation"
 )
 
 // repairKey marks a context in which the reconciler writes for an execution that
@@ -16,8 +19,10 @@ type repairKey struct{}
 
 // RepairTx is what repairs need of a transaction.
 type RepairTx interface {
-	JudgeTx
+	ActionTx
+	FailRunTx
 	FailExport(ctx context.Context, approvalID int64) (export.Export, bool, error)
+	RunOf(ctx context.Context, approvalID int64) (agent.Run, bool, error)
 }
 
 // Repairs make rows agree with workflows that ended otherwise than by their own
@@ -46,24 +51,63 @@ func (x *Repairs) Close(ctx context.Context, seen approval.Request, to approval.
 	return changed && err == nil, err
 }
 
-// Fail records that an export which was begun will not be completed: its
-// workflow has ended. The approval stays spent.
+// Fail records that what was begun will not be completed: its workflow has ended.
+// The approval stays spent. It reports whether it changed anything.
 func (x *Repairs) Fail(ctx context.Context, r approval.Request, reason string) (changed bool, err error) {
 	ctx = x.writingFor(ctx, r)
+	fail := abandonExport
+	switch area, _, _ := strings.Cut(r.Kind, "."); area + "." {
+	case agent.ActionPrefix:
+		fail = abandonRun
+	case remediation.KindPrefix:
+		fail = abandonAction
+	}
 	err = x.InTx(ctx, func(tx RepairTx) error {
-		failed, found, err := tx.FailExport(ctx, r.ID)
-		if err != nil || !found {
-			return err
-		}
-		changed = true
-		_, err = tx.Append(ctx, stepOf(ctx, r.FirstRunID, "effect-failed", strconv.FormatInt(r.ID, 10)), ledger.Entry{
-			Type: "effect.failed", Actor: ledger.Itself("reconciler"), Subject: exportSubject(failed.ID), Action: "export." + failed.Dataset,
-			Outcome: "failed", Reason: reason, Desk: r.Desk, RequestID: r.RequestID, TraceID: r.TraceID, Simulation: r.Simulation,
-			Details: canonical.Object{"approval_id": strconv.FormatInt(r.ID, 10), "action_digest": r.ActionDigest},
-		})
+		changed, err = fail(ctx, tx, r, reason)
 		return err
 	})
 	return changed && err == nil, err
+}
+
+// abandonExport fails an export that was begun.
+func abandonExport(ctx context.Context, tx RepairTx, r approval.Request, reason string) (bool, error) {
+	failed, found, err := tx.FailExport(ctx, r.ID)
+	if err != nil || !found {
+		return false, err
+	}
+	_, err = tx.Append(ctx, stepOf(ctx, r.FirstRunID, "effect-failed", strconv.FormatInt(r.ID, 10)), ledger.Entry{
+		Type: "effect.failed", Actor: ledger.Itself("reconciler"), Subject: exportSubject(failed.ID), Action: "export." + failed.Dataset,
+		Outcome: "failed", Reason: reason, Desk: r.Desk, RequestID: r.RequestID, TraceID: r.TraceID, Simulation: r.Simulation,
+		Details: canonical.Object{"approval_id": strconv.FormatInt(r.ID, 10), "action_digest": r.ActionDigest},
+	})
+	return true, err
+}
+
+// abandonRun fails the run that an approval let begin.
+func abandonRun(ctx context.Context, tx RepairTx, r approval.Request, reason string) (bool, error) {
+	run, found, err := tx.RunOf(ctx, r.ID)
+	if err != nil || !found {
+		return false, err
+	}
+	return failRun(ctx, tx, r.FirstRunID, run, reason, ledger.Itself("reconciler"))
+}
+
+// abandonAction decides what is certain of an action, and gives its lease back
+// unless nobody knows what became of it.
+func abandonAction(ctx context.Context, tx RepairTx, r approval.Request, reason string) (bool, error) {
+	m, err := lockMatter(ctx, tx, r.ID)
+	if err != nil {
+		return false, err
+	}
+	a, err := tx.LockAction(ctx, r.ID)
+	if err != nil || !a.Abandonable() {
+		return false, err
+	}
+	w := act{tx: tx, firstRun: r.FirstRunID, by: ledger.Itself("reconciler"), m: m, Action: a}
+	if err := w.giveUp(ctx, reason); err != nil {
+		return false, err
+	}
+	return true, w.release(ctx)
 }
 
 // NoteTerminated records that a workflow without a request was terminated.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -186,6 +187,50 @@ func TestSaveHistoriesOfIncidents(t *testing.T) {
 	ends := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	window := want(t, l.call(t, "bob", "POST", "/maintenance-windows", `{"title":"upgrade","system":"none","ends_at":"`+ends+`"}`), http.StatusCreated).str("act_id")
 	save(t, l.stack, dir, "incident-act-window", workflows.IncidentActWorkflowID(window))
+}
+
+// TestSaveHistoriesOfAgents saves runs of agents, what became of their plans, and
+// what people do about them.
+func TestSaveHistoriesOfAgents(t *testing.T) {
+	dir := os.Getenv("FINOBS_SAVE_HISTORIES")
+	if dir == "" {
+		t.Skip("FINOBS_SAVE_HISTORIES names no folder; make histories sets it")
+	}
+	d := newDesk(t)
+	i := d.incident(t, "failed_settlement", "high", "Settlement S-1001 failed", "again")
+	saveOf := func(name string, id int64) {
+		e := exportCase{s: d.stack, id: strconv.FormatInt(id, 10)}
+		eventually(t, name+" has ended", func() bool { return e.status(t) == "consumed" || e.status(t) == "rejected" })
+		save(t, d.stack, dir, name, e.workflowID(t))
+	}
+	ask := func(route, body string) agentRun {
+		t.Helper()
+		run := d.runs(t, route, body)
+		if run.Status != "done" {
+			t.Fatalf("the run: %+v", run)
+		}
+		return run
+	}
+	approvalOf := func(run agentRun) (id int64) {
+		scan(t, d.stack, &id, "SELECT approval_id FROM finobs.agent_run WHERE run_id = $1", run.ID)
+		return id
+	}
+	triaged := ask("/agent/triage", `{"incident_id":`+i.id+`}`)
+	saveOf("agent-run-triage", approvalOf(triaged))
+	body := func(renew bool) string {
+		return fmt.Sprintf(`{"incident_id":%s,"targets":["settlement:S-1001"],"renew":%t}`, i.id, renew)
+	}
+	remediated := ask("/agent/remediate", body(false))
+	saveOf("agent-run-remediate", approvalOf(remediated))
+	first := d.plans(t, remediated, 1)[0]
+	d.fault(t, "drop_after", "") // it is applied, and nobody hears of it: look-ups find out
+	d.approves(t, first)
+	d.until(t, first, "done", "recovered")
+	saveOf("agent-action-looked-up", first)
+	failed := d.runs(t, "/agent/remediate", fmt.Sprintf(`{"incident_id":%s,"targets":["settlement:NOSUCH"],"renew":true}`, i.id))
+	saveOf("agent-run-failed", approvalOf(failed))
+	judged := want(t, d.call(t, "bob", "POST", fmt.Sprintf("/agent/runs/%d/override", triaged.ID), `{"field":"severity","chosen":"low","reason":"known"}`), http.StatusOK)
+	save(t, d.stack, dir, "agent-act-override", workflows.AgentActWorkflowID(judged.str("act_id")))
 }
 
 func save(t *testing.T, s *stack, dir, name, workflowID string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,8 +143,7 @@ func (r *reconciler) running(ctx context.Context) (map[string]execution, error) 
 	for {
 		page, err := r.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 			PageSize: pageSize, NextPageToken: token,
-			Query: fmt.Sprintf("WorkflowType IN ('%s', '%s', '%s', '%s') AND ExecutionStatus = 'Running'", workflows.Approval, workflows.Export,
-				workflows.Redeliver, workflows.Change),
+			Query: "WorkflowType IN ('" + strings.Join(workflows.Gated(), "', '") + "') AND ExecutionStatus = 'Running'",
 		})
 		if err != nil {
 			return nil, fmt.Errorf("listing running workflows: %w", err)
@@ -192,7 +192,7 @@ func (r *reconciler) row(ctx context.Context, row approval.Request, now time.Tim
 // workflow that waited for the approval.
 func carriedOut(kind string) bool {
 	area, _, _ := strings.Cut(kind, ".")
-	return area == "export" || area == "user" || area == "policy" || area == "schedule"
+	return slices.Contains([]string{"export", "user", "policy", "schedule", "agent", "remediation"}, area)
 }
 
 // orphan repairs a row whose workflow is not among the running ones. The list is

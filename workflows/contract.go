@@ -44,6 +44,9 @@ const (
 	ImportTransactions = "ImportTransactions"
 )
 
+// Gated lists the workflow types that begin at a gate and carry MemoApprovalID.
+func Gated() []string { return []string{Approval, Export, Redeliver, Change, AgentRun, AgentAction} }
+
 // Registered activity names.
 const (
 	ActivityOpenRequest        = "OpenRequest"

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"finobs/internal/agent"
-	"finobs/internal/budget"
 	"finobs/internal/compliance"
 	"finobs/internal/config"
 	"finobs/internal/connector"
@@ -38,13 +37,6 @@ func loadAgents(c config.Agents) (a worker.Agents, err error) {
 	}); err != nil {
 		return a, err
 	}
-	a.Budget = budget.Default()
-	if err := fromFile("FINOBS_AGENT_BUDGET", c.Budget, nil, func(r io.Reader, _ string) (err error) {
-		a.Budget, err = budget.Load(r)
-		return err
-	}); err != nil {
-		return a, err
-	}
 	if err := fromFile("FINOBS_CONNECTORS", c.Connectors, nil, func(r io.Reader, dir string) (err error) {
 		a.Connectors, err = connector.Load(r, dir, time.Now)
 		return err
@@ -58,6 +50,9 @@ func loadAgents(c config.Agents) (a worker.Agents, err error) {
 	}
 	m, err := config.Load[llm.Config]()
 	if err != nil || !m.Enabled() {
+		return a, err
+	}
+	if a.Budget, err = m.Limits(); err != nil {
 		return a, err
 	}
 	a.Model, err = llm.New(m)

@@ -41,11 +41,15 @@ func Bundle(found []Found) []Evidence {
 	return out
 }
 
-// Shorten cuts a text to at most limit bytes, on a rune boundary, and says so.
+// Shorten cuts a text to at most limit bytes, on a rune boundary, and says so where
+// there is room for it.
 func Shorten(text string, limit int) string {
-	const mark = "\n[cut]\n"
+	mark := "\n[cut]\n"
 	if len(text) <= limit {
 		return text
+	}
+	if limit < len(mark) {
+		mark = ""
 	}
 	end := limit - len(mark)
 	for end > 0 && !utf8.RuneStart(text[end]) {

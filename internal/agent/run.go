@@ -81,7 +81,7 @@ func (r Request) Validate() error {
 		return bad("the range from %d to %d must hold 1 to %d leaves", r.From, r.To, MaxLeaves)
 	case len(r.Targets) > MaxTargets || !ofIncident && len(r.Targets) > 0:
 		return bad("up to %d targets may be named, for triage and remediate", MaxTargets)
-	case r.Kind != AuditSummary && r.From+r.To != 0:
+	case r.Kind != AuditSummary && (r.From != 0 || r.To != 0):
 		return bad("a range of leaves is of audit summaries")
 	}
 	for name, day := range map[string]string{"start": r.Start, "end": r.End} {

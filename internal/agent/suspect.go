@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -109,6 +111,20 @@ func Suspect(where, text string) []Suspicion {
 		}
 	}
 	return out
+}
+
+// SuspectEvidence is Suspect over what others may have written of an evidence: its
+// words, the values of its facts, and the names of details. The names of other facts
+// are finobs' own, and "system: " at the start of a line is one.
+func SuspectEvidence(e Evidence) []Suspicion {
+	var foreign strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(e.Facts)) {
+		if strings.HasPrefix(name, DetailPrefix) {
+			foreign.WriteString(name + ": ")
+		}
+		foreign.WriteString(e.Facts[name] + "\n")
+	}
+	return Suspect(e.ID, foreign.String()+e.Text[Words(e):])
 }
 
 func quote(s string) string { return cut(Clean(cut(s, maxSuspectQuote)), maxSuspectQuote) }

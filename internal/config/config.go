@@ -63,7 +63,6 @@ type Agents struct {
 	Rulebook        string        `env:"FINOBS_RULEBOOK"`                        // path of the rulebook of triage; empty: the shipped one
 	ComplianceRules string        `env:"FINOBS_COMPLIANCE_RULES"`                // path of the rules of compliance; empty: the shipped ones
 	Sanctions       string        `env:"FINOBS_SANCTIONS"`                       // folder with sdn.csv, alt.csv and add.csv; empty: names are not screened
-	Budget          string        `env:"FINOBS_AGENT_BUDGET"`                    // path of the budget of models; empty: the shipped one
 	Recovery        time.Duration `env:"FINOBS_ACTION_RECOVERY" envDefault:"5m"` // how long a target has to get well after an action
 }
 

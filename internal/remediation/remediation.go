@@ -290,6 +290,13 @@ func (x Action) Standing() string {
 	return string(x.Approval)
 }
 
+// Abandonable reports whether an action needs its workflow still: it holds its
+// target, and is not left to a person who finds out what became of it. Without its
+// workflow it has to be given up.
+func (x Action) Abandonable() bool {
+	return x.Leased && x.Status != Unknown && x.Recovery != CompensationUnknown
+}
+
 // Object names the target as agents know it.
 func (x Action) Object() agent.Target {
 	return agent.Target{Kind: x.Plan.Target.Kind, ID: x.Plan.Target.ID}

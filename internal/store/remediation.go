@@ -119,6 +119,9 @@ func (t *Tx) SaveAction(ctx context.Context, x remediation.Action) error {
 		WHERE action_id = $1`,
 		x.ID, x.Status, x.StatusReason, x.Recovery, x.RecoveryReason, x.Leased, x.Key, moment(x.SentAt), x.EffectID, moment(x.BeganAt), moment(x.EndedAt),
 		x.ResolvedBy.Issuer, x.ResolvedBy.Subject)
+	if violates(err, "agent_action_one_per_target") {
+		return fault.Wrap(err, fault.Conflict, "target-leased", "another action is at work on the target of action %d", x.ID)
+	}
 	if err != nil {
 		return fmt.Errorf("saving action %d: %w", x.ID, err)
 	}
