@@ -60,8 +60,8 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzState -fuzztime 1m ./internal/sandbox
 
 .PHONY: scale
-scale: setup ## compare 10,000 waiting requests with 100
-	FINOBS_SCALE=1 go test -count=1 -v -timeout 20m -run TestTenThousandPending ./e2e
+scale: setup ## compare 10,000 waiting requests with 100, and import a file of which 9,643 securities are incidents
+	FINOBS_SCALE=1 go test -count=1 -v -timeout 20m -run 'TestTenThousandPending|TestALargeFileImports' ./e2e
 
 .PHONY: bench-export
 bench-export: setup ## measure exports of 1,000,000 rows in every format: memory, and the rate against psql's COPY

@@ -15,6 +15,8 @@ import (
 	"finobs/internal/fault"
 	"finobs/internal/ledger"
 	"finobs/internal/remediation"
+
+	"go.temporal.io/sdk/activity"
 )
 
 // EvidenceTx reads what an agent is shown.
@@ -56,6 +58,10 @@ type Breaches interface {
 	// findings, the worst first.
 	Look(ctx context.Context, r agent.Request) ([]agent.Found, []agent.Finding, error)
 }
+
+// readAttempts is how often the systems of a desk are tried before an agent goes on
+// without what they would have shown.
+const readAttempts = 4
 
 // mostTargets bounds the objects of desk systems in a bundle.
 const mostTargets = 12
@@ -153,8 +159,13 @@ func (x *Agents) targets(ctx context.Context, r agent.Request, found []agent.Fou
 			return nil, fault.New(fault.Invalid, "no-such-target", "no connector of this mode has %s; the connector file (FINOBS_CONNECTORS) lists what each serves", t.Key())
 		case fault.KindOf(err) == fault.NotFound:
 			continue
-		case err != nil:
+		case err != nil && activity.GetInfo(ctx).Attempt < readAttempts:
 			return nil, err
+		case err != nil: // the agent goes on without it, and is told so
+			out = append(out, agent.Found{
+				Kind: agent.OfSystem, Source: "unreachable:" + t.Key(), Facts: map[string]string{"unreachable": t.Key()}, Text: fault.MessageOf(err),
+			})
+			continue
 		}
 		out = append(out, foundTarget(o, connector))
 		if n < direct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"finobs/internal/agent"
 	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/canonical"
@@ -29,6 +30,8 @@ type IncidentActTx interface {
 	EndWindow(ctx context.Context, id int64, by approval.Person) error
 	NudgeCovered(ctx context.Context, w incident.Window) (int64, error)
 	Members(ctx context.Context, people []approval.Person) (approval.Roster, error)
+	LatestRun(ctx context.Context, kind agent.Kind, incidentID int64) (agent.Run, bool, error)
+	InsertVerdict(ctx context.Context, v agent.Verdict) error
 }
 
 // IncidentActs are the activities for what people do to incidents.
@@ -158,6 +161,11 @@ func (w incidentAct) one(ctx context.Context) (IncidentActDone, error) {
 		return done, err
 	}
 	details := detailsOf(a, before, *i)
+	if a.Verb == incident.Rate {
+		if err := w.judgeTriage(ctx, *i, details); err != nil {
+			return done, err
+		}
+	}
 	if i.Status != incident.Open && before.Status == incident.Open {
 		cancelled, err := w.tx.CancelNotices(ctx, i.ID, "the incident was "+string(i.Status)+" before it was sent")
 		if err != nil {
@@ -166,6 +174,23 @@ func (w incidentAct) one(ctx context.Context) (IncidentActDone, error) {
 		details["notifications_cancelled"] = strconv.FormatInt(cancelled, 10)
 	}
 	return IncidentActDone{Status: i.Status, Version: i.Version}, w.append(ctx, *i, "done", details)
+}
+
+// judgeTriage records that a person's severity is, or is not, the one that an agent
+// triaged the incident with last.
+func (w incidentAct) judgeTriage(ctx context.Context, i incident.Incident, details canonical.Object) error {
+	run, triaged, err := w.tx.LatestRun(ctx, agent.Triage, i.ID)
+	if err != nil || !triaged {
+		return err
+	}
+	v := agent.Verdict{
+		ID: w.in.Act.ID, RunID: run.ID, Field: agent.FieldSeverity, Recommended: string(run.Result.Output.Severity), Chosen: string(i.Severity),
+		Reason: w.in.Act.Text, By: w.c.Principal.Person,
+	}
+	v.Override = agent.OverrideType(v.Recommended, v.Chosen)
+	details["run_id"], details["recommended"], details["agent_version"] = strconv.FormatInt(run.ID, 10), v.Recommended, run.Result.Version
+	details["override_type"] = v.Override
+	return w.tx.InsertVerdict(ctx, v)
 }
 
 // check looks at what an act names beside its incident.
@@ -311,9 +336,10 @@ var incidentEntryOf = map[incident.Verb]string{
 func (w incidentAct) append(ctx context.Context, i incident.Incident, outcome string, details canonical.Object) error {
 	a := w.in.Act
 	details["status"], details["version"] = string(i.Status), strconv.FormatInt(i.Version, 10)
+	override, _ := details["override_type"].(string)
 	_, err := w.tx.Append(ctx, stepOf(ctx, w.in.FirstRun, "record-incident-act", a.ID+" "+strconv.FormatInt(i.ID, 10)), ledger.Entry{
 		Type: incidentEntryOf[a.Verb], Actor: ledger.By(w.c.Principal), Subject: incidentSubject(i.ID), Action: string(a.Verb), Outcome: outcome,
-		Reason: a.Text, Desk: i.Desk, RequestID: w.c.RequestID, TraceID: w.c.TraceID, Details: details,
+		Reason: a.Text, Desk: i.Desk, RequestID: w.c.RequestID, TraceID: w.c.TraceID, Details: details, OverrideType: override,
 	})
 	return err
 }

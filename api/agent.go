@@ -167,7 +167,7 @@ func (s *Server) askRun(ctx context.Context, r agent.Request, o RunOptions) (*as
 		if err != nil || !found {
 			return out, err
 		}
-		view, err := s.viewRun(ctx, run)
+		view, err := s.viewRun(ctx, run, "evidence", "output")
 		if err != nil {
 			return nil, err
 		}

@@ -79,8 +79,8 @@ type findingView struct {
 	Text     string            `json:"text"`
 }
 
-// viewRun is a run without what takes more reading.
-func (s *Server) viewRun(ctx context.Context, r agent.Run) (agentRunView, error) {
+// viewRun is a run with the parts of its record that are named.
+func (s *Server) viewRun(ctx context.Context, r agent.Run, shown ...string) (agentRunView, error) {
 	a := r.Request.Action(r.Requester, r.Desk)
 	v := agentRunView{
 		ID: r.ID, ApprovalID: r.ApprovalID, Kind: r.Request.Kind, IncidentID: r.Request.IncidentID, Parameters: a.Parameters,
@@ -102,7 +102,7 @@ func (s *Server) viewRun(ctx context.Context, r agent.Run) (agentRunView, error)
 	if r.Result.Suspicions != nil {
 		v.Suspicions = r.Result.Suspicions
 	}
-	parts, err := s.Reader.RunParts(ctx, r.ID)
+	parts, err := s.Reader.RunParts(ctx, r.ID, shown...)
 	if err != nil {
 		return v, err
 	}
@@ -145,11 +145,10 @@ func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*body[runPage
 	}
 	out := runPage{Items: []agentRunView{}}
 	for _, r := range list {
-		v, err := s.viewRun(ctx, r)
+		v, err := s.viewRun(ctx, r, "output")
 		if err != nil {
 			return nil, err
 		}
-		v.Evidence = nil
 		out.Items = append(out.Items, v)
 		out.NextBefore = in.next(len(list), r.ID)
 	}
@@ -165,7 +164,7 @@ func (s *Server) getRun(ctx context.Context, in *runInput) (*body[agentRunView],
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.viewRun(ctx, r)
+	v, err := s.viewRun(ctx, r, "evidence", "output")
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ type EntryFilters struct {
 	Desk        string `query:"desk" maxLength:"32"`
 	Workflow    string `query:"workflow_id" maxLength:"255"`
 	Trace       string `query:"trace_id" maxLength:"64"`
-	Simulation  string `query:"is_simulation" enum:"true,false"`
+	Simulation  string `query:"is_simulation" enum:"true,false,any" doc:"any: both; exports of the compliance log leave simulations out when nothing is said"`
 	From        string `query:"from" format:"date-time" doc:"recorded at or after"`
 	To          string `query:"to" format:"date-time" doc:"recorded before"`
 	After       string `query:"after" pattern:"^[0-9]{0,18}$" doc:"only indexes from this one on"`
@@ -136,7 +136,11 @@ type compliancePage struct {
 // newest first.
 func (s *Server) complianceLogs(ctx context.Context, in *complianceLogsInput) (*body[compliancePage], error) {
 	s.recordRead(ctx, "GET /compliance/logs", "the compliance log was read")
-	rows, err := s.Reader.ComplianceLogs(ctx, in.set(), in.Limit)
+	filters := in.set()
+	if in.Simulation == anySimulation {
+		delete(filters, "is_simulation")
+	}
+	rows, err := s.Reader.ComplianceLogs(ctx, filters, in.Limit)
 	if err != nil {
 		return nil, err
 	}

@@ -60,14 +60,6 @@ type exportTransactionsInput struct {
 	ExportOptions
 }
 
-func (in exportTransactionsInput) set() map[string]string {
-	filters := in.TransactionFilters.set()
-	if filters["origin"] == "" { // rows of the demonstration are exported only when asked for
-		filters["origin"] = "live"
-	}
-	return filters
-}
-
 type exportUsersInput struct {
 	Role   string `query:"role" enum:"admin,compliance,analyst,trader,auditor,viewer,service"`
 	Desk   string `query:"desk" maxLength:"32"`
@@ -129,7 +121,7 @@ func (s *Server) askExport(ctx context.Context, d export.Dataset, o ExportOption
 		return asked{}, err
 	}
 	spec := export.Spec{
-		Dataset: d, Format: export.Format(o.Format), Compression: export.Compression(o.Compression), Destination: to, Filters: filters,
+		Dataset: d, Format: export.Format(o.Format), Compression: export.Compression(o.Compression), Destination: to, Filters: onlyReal(d, filters),
 	}
 	if err := spec.Validate(); err != nil {
 		return asked{}, err
@@ -137,6 +129,24 @@ func (s *Server) askExport(ctx context.Context, d export.Dataset, o ExportOption
 	return s.ask(ctx, question{
 		action: spec.Action(me.Person, me.Desk, approval.Live), workflowType: workflows.Export, reason: o.Reason, renew: o.Renew,
 	})
+}
+
+// anySimulation asks for live entries and simulations alike.
+const anySimulation = "any"
+
+// onlyReal leaves rows of the demonstration, and simulations, out of an export unless
+// they are asked for. The log itself is exported without a gap.
+func onlyReal(d export.Dataset, filters map[string]string) map[string]string {
+	if _, has := d.FilterNamed("origin"); has && filters["origin"] == "" {
+		filters["origin"] = "live"
+	}
+	if d.Name == export.ComplianceLogs.Name && filters["is_simulation"] == "" {
+		filters["is_simulation"] = "false"
+	}
+	if filters["is_simulation"] == anySimulation {
+		delete(filters, "is_simulation")
+	}
+	return filters
 }
 
 // destination finds a destination by its name; no name is the default one.
@@ -196,9 +206,6 @@ func (s *Server) createExport(ctx context.Context, in *createExportInput) (*aske
 		return nil, fault.New(fault.Invalid, "no-such-dataset", "there is no dataset %q", in.Body.Dataset)
 	}
 	filters := with(map[string]string{}, in.Body.Filters)
-	if _, has := d.FilterNamed("origin"); has && filters["origin"] == "" {
-		filters["origin"] = "live"
-	}
 	o := ExportOptions{
 		Format: in.Body.Format, Compression: in.Body.Compression, Destination: in.Body.Destination, Reason: in.Body.Reason, Renew: in.Body.Renew,
 	}

@@ -12,6 +12,7 @@ type metricsInput struct {
 	Since string `query:"since" format:"date-time" doc:"requests made from this moment on; default: all"`
 }
 
+// MetricsView are the figures of approvals.
 type MetricsView struct {
 	Since            *time.Time       `json:"since"`
 	Live             metricsSplit     `json:"live"`

@@ -76,10 +76,7 @@ func (f ScheduleFields) what(ctx context.Context, srv *Server, s export.Schedule
 		return s, fault.New(fault.Invalid, "no-such-dataset", "there is no dataset %q", name)
 	}
 	if f.Filters != nil || s.Spec.Filters == nil {
-		s.Spec.Filters = with(map[string]string{}, f.Filters)
-		if _, has := s.Spec.Dataset.FilterNamed("origin"); has && s.Spec.Filters["origin"] == "" {
-			s.Spec.Filters["origin"] = "live"
-		}
+		s.Spec.Filters = onlyReal(s.Spec.Dataset, with(map[string]string{}, f.Filters))
 	}
 	to := s.Spec.Destination.Name
 	if f.Destination != nil {

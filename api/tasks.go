@@ -22,7 +22,7 @@ const outcomeDue = 15 * time.Minute
 
 // taskView is one thing that waits for the caller.
 type taskView struct {
-	Type     string     `json:"type" enum:"approval,break,incident,outcome" doc:"a decision to make, a trade break, another incident, or a sending of which nobody knows what became"`
+	Type     string     `json:"type" enum:"approval,break,incident,outcome" doc:"a decision to make, a trade break, another incident, or a sending or an action of which nobody knows what became"`
 	ID       string     `json:"id"`
 	Title    string     `json:"title"`
 	Severity string     `json:"severity" enum:"low,medium,high,critical" doc:"of an approval its risk tier"`
@@ -192,13 +192,14 @@ func (s *Server) incidentTasks(ctx context.Context, origin string, now time.Time
 }
 
 // outcomeTasks are sendings of which nobody knows what became, and which the caller
-// may send again.
+// may send again, and actions whose outcome he may find out.
 func (s *Server) outcomeTasks(ctx context.Context, origin string, now time.Time) ([]taskView, error) {
-	notices, deliveries := permits(principal(ctx), NoticeResend), permits(principal(ctx), ExportSend)
-	if !notices && !deliveries || origin == string(incident.Demo) {
+	me := principal(ctx)
+	notices, deliveries, actions := permits(me, NoticeResend), permits(me, ExportSend), permits(me, AgentJudge)
+	if !notices && !deliveries && !actions || origin == string(incident.Demo) {
 		return nil, nil
 	}
-	list, err := s.Reader.OutcomeTasks(ctx, notices, deliveries, mostTasks)
+	list, err := s.Reader.OutcomeTasks(ctx, notices, deliveries, actions, me.Person, mostTasks)
 	if err != nil {
 		return nil, err
 	}
@@ -209,8 +210,11 @@ func (s *Server) outcomeTasks(ctx context.Context, origin string, now time.Time)
 			Type: "outcome", ID: o.What + "/" + o.ID, Title: o.Title, Severity: "high", Status: o.Status, Since: o.Since.UTC(), DueAt: &due,
 			Overdue: now.After(due), Path: "/exports/" + o.ID, Origin: string(incident.Live),
 		}
-		if o.What == "notification" {
+		switch o.What {
+		case "notification":
 			t.Path = "/notifications"
+		case "action":
+			t.Path = "/agent/ops/actions/" + o.ID
 		}
 		out = append(out, t)
 	}

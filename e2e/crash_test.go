@@ -19,16 +19,17 @@ var boundaries = []string{
 }
 
 func TestWorkerDiesAtEveryBoundary(t *testing.T) {
-	defer world.restartWorker(t, "")
+	t.Parallel()
+	s := ownStack(t)
 	for _, boundary := range boundaries {
 		t.Run(boundary, func(t *testing.T) {
-			world.restartWorker(t, boundary)
-			dying := world.worker
-			e := exportCase{s: world, path: fmt.Sprintf("/incidents/export?format=csv&desk=T%d", unique.Add(1))}
-			e.id = want(t, world.call(t, "alice", "POST", e.path, ""), http.StatusAccepted).str("approval_request_id")
+			s.restartWorker(t, boundary)
+			dying := s.worker
+			e := exportCase{s: s, path: fmt.Sprintf("/incidents/export?format=csv&desk=T%d", unique.Add(1))}
+			e.id = want(t, s.call(t, "alice", "POST", e.path, ""), http.StatusAccepted).str("approval_request_id")
 			if boundary == "gate.after-open-request" {
 				died(t, dying)
-				world.restartWorker(t, "")
+				s.restartWorker(t, "")
 			}
 			e.untilStatus(t, "pending")
 			answer := e.decide(t, "bob", "approve")
@@ -37,10 +38,10 @@ func TestWorkerDiesAtEveryBoundary(t *testing.T) {
 			}
 			if boundary != "gate.after-open-request" {
 				died(t, dying)
-				world.restartWorker(t, "")
+				s.restartWorker(t, "")
 			}
 			e.sealedOnce(t)
-			n := count(t, world, "SELECT count(*) FROM finobs.approval_decision WHERE decision_id = $1::uuid AND outcome = 'counted'", answer.str("decision_id"))
+			n := count(t, s, "SELECT count(*) FROM finobs.approval_decision WHERE decision_id = $1::uuid AND outcome = 'counted'", answer.str("decision_id"))
 			if n != 1 {
 				t.Errorf("the decision that was answered with %d is recorded %d times", answer.Status, n)
 			}
@@ -52,7 +53,7 @@ func died(t *testing.T, p *devstack.Process) {
 	t.Helper()
 	select {
 	case <-p.Done():
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the worker did not reach the place where it is to die")
 	}
 }
@@ -92,30 +93,31 @@ func restartAPI(t *testing.T, env ...string) {
 }
 
 func TestImportAndDetectionSurviveTheWorker(t *testing.T) {
-	defer world.restartWorker(t, "")
+	t.Parallel()
+	s := ownStack(t)
 	for i, place := range []string{"import.after-load", "detect.after-batch"} {
-		world.restartWorker(t, place)
-		dying := world.worker
-		r := ingest(t, world, "analyst", failsFile(40+i, 6, fmt.Sprintf("Z%d", unique.Add(1))), "")
+		s.restartWorker(t, place)
+		dying := s.worker
+		r := ingest(t, s, "analyst", failsFile(40+i, 6, fmt.Sprintf("Z%d", unique.Add(1))), "")
 		died(t, dying)
-		world.restartWorker(t, "")
+		s.restartWorker(t, "")
 		sha := r.str("content_sha256")
 		eventually(t, "the import is done", func() bool {
-			r = world.call(t, "alice", "GET", "/imports/"+sha, "")
+			r = s.call(t, "alice", "GET", "/imports/"+sha, "")
 			return r.Status == http.StatusOK
 		})
-		if n := count(t, world, "SELECT count(*) FROM ledger.entry WHERE type = 'import.done' AND subject_id = $1", sha); n != 1 {
+		if n := count(t, s, "SELECT count(*) FROM ledger.entry WHERE type = 'import.done' AND subject_id = $1", sha); n != 1 {
 			t.Errorf("%s: %d entries import.done, want 1", place, n)
 		}
 		eventually(t, "every security has its incident", func() bool {
-			return count(t, world, "SELECT count(DISTINCT subject_id) FROM finobs.incident WHERE source = 'sec_fails'") ==
-				count(t, world, `SELECT count(*) FROM (SELECT cusip FROM finobs.settlement_fail WHERE quantity >= 10000 GROUP BY cusip HAVING count(*) >= 5) s`)
+			return count(t, s, "SELECT count(DISTINCT subject_id) FROM finobs.incident WHERE source = 'sec_fails'") ==
+				count(t, s, `SELECT count(*) FROM (SELECT cusip FROM finobs.settlement_fail WHERE quantity >= 10000 GROUP BY cusip HAVING count(*) >= 5) s`)
 		})
 	}
-	if n := count(t, world, `SELECT count(*) FROM (SELECT dedup_key FROM finobs.incident GROUP BY 1 HAVING count(*) > 1) d`); n != 0 {
+	if n := count(t, s, `SELECT count(*) FROM (SELECT dedup_key FROM finobs.incident GROUP BY 1 HAVING count(*) > 1) d`); n != 0 {
 		t.Errorf("%d securities have more than one incident", n)
 	}
-	if _, err := os.Stat(world.Path("spool")); err != nil {
+	if _, err := os.Stat(s.Path("spool")); err != nil {
 		t.Error(err)
 	}
 }

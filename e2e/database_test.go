@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"database/sql"
 	"testing"
 
 	_ "github.com/lib/pq"
@@ -10,12 +9,7 @@ import (
 // scan reads one value as the superuser.
 func scan(t testing.TB, s *stack, into any, query string, args ...any) {
 	t.Helper()
-	db, err := sql.Open("postgres", s.AdminURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if err := db.QueryRow(query, args...).Scan(into); err != nil {
+	if err := s.superuser.QueryRow(query, args...).Scan(into); err != nil {
 		t.Fatalf("%s: %v", query, err)
 	}
 }
@@ -37,11 +31,6 @@ func text(t testing.TB, s *stack, query string, args ...any) string {
 
 // exec1 runs one statement as superuser.
 func exec1(s *stack, statement string, args ...any) error {
-	db, err := sql.Open("postgres", s.AdminURL)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	_, err = db.Exec(statement, args...)
+	_, err := s.superuser.Exec(statement, args...)
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 // The demonstration holds on a fresh stack, and again on the one it left.
 func TestDemoTwice(t *testing.T) {
+	t.Parallel()
 	state := stateDir(t)
 	for range 2 {
 		cmd := exec.Command(filepath.Join(bin, "finobs"), "demo", "--state", state)

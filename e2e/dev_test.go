@@ -62,7 +62,8 @@ func startDev(t *testing.T, state string, args ...string) *devProcess {
 			return d
 		}
 	}
-	t.Fatalf("finobs dev did not come up:\n%s", errs.String())
+	err = cmd.Wait() // it has closed its output; errs is whole then
+	t.Fatalf("finobs dev did not come up: %v\n%s", err, errs.String())
 	return nil
 }
 

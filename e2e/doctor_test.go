@@ -96,14 +96,7 @@ type patient struct {
 
 func newPatient(t *testing.T) patient {
 	t.Helper()
-	s, err := newStack(stateDir(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
-	if err := s.start(); err != nil {
-		t.Fatal(err)
-	}
+	s := ownStack(t)
 	eventually(t, "the stack is ready", func() bool { return s.call(t, "", "GET", "/readyz", "").Status == http.StatusOK })
 	// A new request of the same kind over the same targets takes the place of one
 	// that is pending.
@@ -237,6 +230,7 @@ func otherPlants() []plant {
 }
 
 func TestDoctorNamesEveryPlantedViolation(t *testing.T) {
+	t.Parallel()
 	p := newPatient(t)
 	p.healthy(t)
 	for _, planted := range append(requestPlants(), otherPlants()...) {

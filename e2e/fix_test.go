@@ -52,10 +52,16 @@ type fixReport struct {
 
 func ingestFIX(t testing.TB, s *stack, log, query string) fixReport {
 	t.Helper()
-	r := s.call(t, "alice", "POST", "/ingest/fix?origin=demo"+query, log, "Content-Type", "text/plain")
+	return ingestLog(t, s, "fix", log, query)
+}
+
+// ingestLog sends a FIX log as a source of that kind and waits until it is imported.
+func ingestLog(t testing.TB, s *stack, source, log, query string) fixReport {
+	t.Helper()
+	r := s.call(t, "alice", "POST", "/ingest/"+source+"?origin=demo"+query, log, "Content-Type", "text/plain")
 	eventually(t, "the log is imported", func() bool {
 		if r.Status == http.StatusAccepted {
-			r = s.call(t, "alice", "GET", "/imports/"+r.str("content_sha256")+"?source=fix", "")
+			r = s.call(t, "alice", "GET", "/imports/"+r.str("content_sha256")+"?source="+source, "")
 		}
 		return r.Status != http.StatusAccepted
 	})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"finobs/internal/detect"
 	"finobs/internal/incident"
 	"finobs/internal/intake"
 	"finobs/workflows"
@@ -84,6 +85,33 @@ func TestSaveHistories(t *testing.T) {
 	if opened.Status == http.StatusCreated {
 		save(t, world, dir, "open-incident", id)
 	}
+}
+
+// TestSaveHistoriesOfIntake saves what records, detects and compares: for somebody
+// who asked, and what fell due.
+func TestSaveHistoriesOfIntake(t *testing.T) {
+	dir := os.Getenv("FINOBS_SAVE_HISTORIES")
+	if dir == "" {
+		t.Skip("FINOBS_SAVE_HISTORIES names no folder; make histories sets it")
+	}
+	saved := func(name, query string, args ...any) {
+		id := ""
+		eventually(t, name+" is on record", func() bool { id = text(t, world, "SELECT coalesce(("+query+" LIMIT 1), '')", args...); return id != "" })
+		save(t, world, dir, name, id)
+	}
+	ingestTo(t, world, "alertmanager", alertBody(fmt.Sprintf("history%d", unique.Add(1)), "firing", "critical", time.Now().Add(-time.Minute)))
+	saved("record-segment", "SELECT workflow_id FROM ledger.entry WHERE type = 'events.received'")
+	ingestFIX(t, world, fill("HISTORY", 1, time.Date(2026, 3, 5, 14, 0, 0, 0, time.UTC), "H1", "1", "AAPL", "100", "10", "15=USD")+"\n", "")
+	saved("import-fix", "SELECT workflow_id FROM ledger.entry WHERE type = 'import.done' AND convert_from(leaf, 'UTF8')::jsonb #>> '{details,kind}' = 'fix'")
+
+	save(t, world, dir, "detect", world.detects(t, detect.SilentSystems).WorkflowID)
+	saved("detect-due", "SELECT workflow_id FROM finobs.detector_run WHERE asked_sub = ''")
+
+	left, right := tinyFiles(t)
+	made := reconcileJSON(t, 3, left, right, "--profile", "by-trade-id")
+	saved("reconcile", "SELECT workflow_id FROM finobs.recon_run WHERE run_key = $1", made.Run.ID)
+	TestProfilesRunByThemselves(t)
+	saved("reconcile-scheduled", "SELECT workflow_id FROM finobs.recon_run WHERE requested_sub = 'worker' AND state = 'done'")
 }
 
 // TestSaveHistoriesOfLives saves what takes channels, a roster and a ladder.

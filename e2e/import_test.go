@@ -17,6 +17,12 @@ const failsHeader = "SETTLEMENT DATE|CUSIP|SYMBOL|QUANTITY (FAILS)|DESCRIPTION|P
 // days of the shipped sample, with its trailer. The prefix (at most 4 characters)
 // keeps the securities of tests apart.
 func failsFile(securities, days int, prefix string) string {
+	return failsFileOf(securities, securities, days, prefix)
+}
+
+// failsFileOf is such a file in which the first of the securities alone fail in
+// numbers that make an incident.
+func failsFileOf(failing, securities, days int, prefix string) string {
 	dates := []string{"20210104", "20210105", "20210106", "20210107", "20210108", "20210111", "20210112", "20210113", "20210114"}
 	var b strings.Builder
 	b.WriteString(failsHeader)
@@ -24,6 +30,9 @@ func failsFile(securities, days int, prefix string) string {
 	for d := range days {
 		for i := range securities {
 			quantity := 10_000 + i
+			if i >= failing {
+				quantity = 1 + i%9_999
+			}
 			total += quantity
 			fmt.Fprintf(&b, "%s|%s|S%d|%d|SECURITY %d|1.25\n", dates[d], cusip(prefix, i), i, quantity, i)
 		}
@@ -93,15 +102,23 @@ func TestACorrectionUpdatesTheIncident(t *testing.T) {
 	}
 }
 
-// The size of a real half-month file: 48,215 lines.
+// The size of a real half-month file: 48,215 lines. Each security that fails in
+// numbers makes an incident with a life; with FINOBS_SCALE all of them do.
 func TestALargeFileImportsInSecondsTwiceWithoutChange(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t) // so that the lives of its incidents keep no other test waiting
+	const securities = 9643
+	failing := 400
+	if os.Getenv("FINOBS_SCALE") != "" {
+		failing = securities
+	}
 	path := filepath.Join(t.TempDir(), "large.txt")
-	if err := os.WriteFile(path, []byte(failsFile(9643, 5, "L")), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(failsFileOf(failing, securities, 5, "L")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run := func() (string, time.Duration) {
 		began := time.Now()
-		out, err := exec.Command(filepath.Join(bin, "finobs"), "import", "fails", path, "--state", world.Dir, "--origin", "demo").CombinedOutput()
+		out, err := exec.Command(filepath.Join(bin, "finobs"), "import", "fails", path, "--state", s.Dir, "--origin", "demo").CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
@@ -111,19 +128,22 @@ func TestALargeFileImportsInSecondsTwiceWithoutChange(t *testing.T) {
 	if !strings.Contains(out, "48215 rows read, 0 bad lines, trailer agrees") || !strings.Contains(out, "48215 balances added") {
 		t.Errorf("the first import says:\n%.2000s", out)
 	}
-	peak := peakMemory(t, world.worker.PID())
-	t.Logf("48,215 rows and 9,643 incidents in %s; the worker's peak memory is %d MiB", took, peak)
+	peak := peakMemory(t, s.worker.PID())
+	t.Logf("48,215 rows and %d incidents in %s; the worker's peak memory is %d MiB", failing, took, peak)
+	if n := count(t, s, "SELECT count(*) FROM finobs.incident WHERE source = 'sec_fails'"); n != failing {
+		t.Errorf("there are %d incidents, want %d", n, failing)
+	}
 	if peak > 300 {
 		t.Errorf("the worker used %d MiB", peak)
 	}
 	if took > time.Minute {
 		t.Errorf("it took %s", took)
 	}
-	entries := count(t, world, "SELECT count(*) FROM ledger.entry")
+	entries := count(t, s, "SELECT count(*) FROM ledger.entry")
 	if out, _ := run(); !strings.Contains(out, "nothing was changed") {
 		t.Errorf("the second import says:\n%.2000s", out)
 	}
-	if n := count(t, world, "SELECT count(*) FROM ledger.entry"); n != entries {
+	if n := count(t, s, "SELECT count(*) FROM ledger.entry"); n != entries {
 		t.Errorf("the second import wrote %d entries", n-entries)
 	}
 }

@@ -20,9 +20,23 @@ func incidentStack(t *testing.T) *life {
 	return l
 }
 
-func TestWhatPeopleDoToIncidents(t *testing.T) {
+// The acts on incidents share a stack. The one that counts all incidents comes first.
+func TestActsOnIncidents(t *testing.T) {
 	t.Parallel()
 	l := incidentStack(t)
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *life)
+	}{
+		{"ManyIncidentsAtOnce", testManyIncidentsAtOnce},
+		{"WhatPeopleDoToIncidents", testWhatPeopleDoToIncidents},
+		{"WhoMayWorkOnIncidents", testWhoMayWorkOnIncidents},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, l) })
+	}
+}
+
+func testWhatPeopleDoToIncidents(t *testing.T, l *life) {
 	i := l.opens(t, "alice", "high", `,"system":"fix-1","owner":"fix"`)
 	if got := i.member(t, "priority") + i.member(t, "owner") + i.member(t, "system"); got != "p2fixfix-1" {
 		t.Errorf("it is %s", got)
@@ -148,9 +162,7 @@ func (l *life) incidentListFilters(t *testing.T, child, other incidentCase) {
 }
 
 // Every act, by every role.
-func TestWhoMayWorkOnIncidents(t *testing.T) {
-	t.Parallel()
-	l := incidentStack(t)
+func testWhoMayWorkOnIncidents(t *testing.T, l *life) {
 	i := l.opens(t, "alice", "high", "")
 	ends := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	for path, body := range map[string]string{
@@ -174,9 +186,7 @@ func TestWhoMayWorkOnIncidents(t *testing.T) {
 
 // One call acts on 500 incidents, each of which has its own outcome; more are
 // refused.
-func TestManyIncidentsAtOnce(t *testing.T) {
-	t.Parallel()
-	l := incidentStack(t)
+func testManyIncidentsAtOnce(t *testing.T, l *life) {
 	scanExec(t, l, `INSERT INTO finobs.incident (kind, severity, title, description, desk, source, dedup_key, subject_kind, subject_id, details, origin,
 			opened_by_type, opened_by_iss, opened_by_sub, trace_id, opened_at, updated_at, priority, last_seen_at, firing_at, began_at, ladder_from, nudge_at)
 		SELECT 'other', 'high', 'Break ' || n, '', 'EQ', 'test', 'bulk-' || n, '', '', '{}', 'live', 'human', '', 'alice', '', now(), now(), 'p2', now(), now(), now(), now(), CASE WHEN n <= 20 THEN now() END

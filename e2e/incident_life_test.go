@@ -122,6 +122,8 @@ func TestAnIncidentClimbsUntilAPersonAcknowledges(t *testing.T) {
 		i.untilRung(t, rung)
 		workers[n%2].restart(t)
 	}
+	// What is queued when somebody acknowledges is cancelled, and each worker died.
+	eventually(t, "the webhook is called", func() bool { return len(l.hook.about("incident_id", i.id)) > 0 })
 	done := want(t, i.does(t, "bob", "acknowledge", `{"note":"I look at it"}`), http.StatusOK)
 	if done.str("status") != "acknowledged" {
 		eventually(t, "it is acknowledged", func() bool { return i.member(t, "status") == "acknowledged" })

@@ -32,6 +32,15 @@ type ingested struct {
 	}
 }
 
+// incident is the one that a body was about.
+func (i ingested) incident(t testing.TB) int64 {
+	t.Helper()
+	if len(i.Incidents) != 1 {
+		t.Fatalf("a body of one condition was taken as %+v", i)
+	}
+	return i.Incidents[0].IncidentID
+}
+
 func ingestTo(t testing.TB, s *stack, source, body string) ingested {
 	t.Helper()
 	var out ingested
@@ -95,7 +104,7 @@ func TestAnAlertOpensOneIncidentAndItsEndResolvesIt(t *testing.T) {
 func TestAThousandDuplicatesAreOneIncident(t *testing.T) {
 	name := fmt.Sprintf("storm%d", unique.Add(1))
 	began := time.Now().Add(-2 * time.Hour).Truncate(time.Second)
-	const senders, each = 16, 63
+	const senders, each = 63, 16
 	var wait sync.WaitGroup
 	for n := range senders {
 		wait.Go(func() {

@@ -14,26 +14,34 @@ import (
 	"finobs/internal/notify"
 )
 
-func TestAWorkerThatDiesRecordsWhatCameInOnce(t *testing.T) {
-	defer world.restartWorker(t, "")
+// Workers die when what came in is recorded and nobody knows yet: it is recorded once.
+func TestAWorkerThatDiesRecordsOnce(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t)
+	t.Run("events", func(t *testing.T) { diesOverEvents(t, s) })
+	t.Run("a FIX log", func(t *testing.T) { diesOverALog(t, s) })
+}
+
+func diesOverEvents(t *testing.T, s *stack) {
 	name := fmt.Sprintf("crash%d", unique.Add(1))
-	world.restartWorker(t, "events.after-record")
+	s.restartWorker(t, "events.after-record")
 	body := alertBody(name, "firing", "critical", time.Now().Add(-time.Minute))
-	want(t, world.call(t, "alice", "POST", "/ingest/alertmanager", body, "Prefer", "respond-async"), http.StatusAccepted)
+	want(t, s.call(t, "alice", "POST", "/ingest/alertmanager", body, "Prefer", "respond-async"), http.StatusAccepted)
 	key := "alert:alertmanager:alertmanager:" + name
 	eventually(t, "the worker has recorded it and died", func() bool {
-		return count(t, world, "SELECT count(*) FROM finobs.incident WHERE dedup_key = $1", key) == 1
+		return count(t, s, "SELECT count(*) FROM finobs.incident WHERE dedup_key = $1", key) == 1
 	})
-	world.restartWorker(t, "")
-	again := ingestTo(t, world, "alertmanager", body)
+	died(t, s.worker)
+	s.restartWorker(t, "")
+	again := ingestTo(t, s, "alertmanager", body)
 	if again.Events != 0 || again.Repeated != 1 {
 		t.Errorf("sent again it is %+v", again)
 	}
-	if n := count(t, world, "SELECT occurrences FROM finobs.incident WHERE dedup_key = $1", key); n != 1 {
+	if n := count(t, s, "SELECT occurrences FROM finobs.incident WHERE dedup_key = $1", key); n != 1 {
 		t.Errorf("it counts %d times", n)
 	}
 	eventually(t, "the segments are gone", func() bool {
-		left, err := os.ReadDir(world.Path("spool", "segments"))
+		left, err := os.ReadDir(s.Path("spool", "segments"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,23 +49,23 @@ func TestAWorkerThatDiesRecordsWhatCameInOnce(t *testing.T) {
 	})
 }
 
-func TestAWorkerThatDiesImportsALogOnce(t *testing.T) {
-	defer world.restartWorker(t, "")
+func diesOverALog(t *testing.T, s *stack) {
 	for _, place := range []string{"fix.after-events", "fix.after-trades", "import.after-load"} {
 		n := unique.Add(1)
 		broker, at := fmt.Sprintf("DIES%d", n), time.Date(2026, 3, 6, 14, 0, 0, 0, time.UTC)
 		exec := fmt.Sprintf("D%d", n)
 		log := fill(broker, 1, at, exec, "1", "AAPL", "100", "10", "15=USD") + "\n" + fixMessage(broker, "US", "0", 5, at) + "\n"
-		world.restartWorker(t, place)
-		r := world.call(t, "alice", "POST", "/ingest/fix?origin=demo", log, "Content-Type", "text/plain")
+		s.restartWorker(t, place)
+		r := s.call(t, "alice", "POST", "/ingest/fix?origin=demo", log, "Content-Type", "text/plain")
 		if r.Status != http.StatusAccepted {
 			t.Fatalf("%s: answered %d: %s", place, r.Status, r.Body)
 		}
-		world.restartWorker(t, "")
+		died(t, s.worker)
+		s.restartWorker(t, "")
 		eventually(t, "the log is imported", func() bool {
-			return world.call(t, "alice", "GET", "/imports/"+r.str("content_sha256")+"?source=fix", "").Status == http.StatusOK
+			return s.call(t, "alice", "GET", "/imports/"+r.str("content_sha256")+"?source=fix", "").Status == http.StatusOK
 		})
-		if got := tradeOf(t, world, "2026-03-06", exec); got != "buy 100 AAPL 10 USD confirmed v1" {
+		if got := tradeOf(t, s, "2026-03-06", exec); got != "buy 100 AAPL 10 USD confirmed v1" {
 			t.Errorf("%s: the trade is %q", place, got)
 		}
 		for what, query := range map[string]string{
@@ -65,7 +73,7 @@ func TestAWorkerThatDiesImportsALogOnce(t *testing.T) {
 			"incidents":   "SELECT count(*) FROM finobs.incident WHERE system = $1 || '->US'",
 			"occurrences": "SELECT sum(occurrences) FROM finobs.incident WHERE system = $1 || '->US'",
 		} {
-			if n := count(t, world, query, broker); n != 1 {
+			if n := count(t, s, query, broker); n != 1 {
 				t.Errorf("%s: there are %d %s", place, n, what)
 			}
 		}
@@ -167,7 +175,7 @@ func TestAFailThatAPersonClosedStaysClosed(t *testing.T) {
 }
 
 func TestAnOutcomeThatNobodyKnowsIsAnIncident(t *testing.T) {
-	incident := ingestTo(t, world, "alertmanager", alertBody(fmt.Sprintf("outcome%d", unique.Add(1)), "firing", "critical", time.Now())).Incidents[0].IncidentID
+	incident := ingestTo(t, world, "alertmanager", alertBody(fmt.Sprintf("outcome%d", unique.Add(1)), "firing", "critical", time.Now())).incident(t)
 	const notice = "7b1f8a10-0000-4000-8000-00000000000"
 	insert := `INSERT INTO finobs.notification (notification_id, incident_id, occasion, kind, channel, recipients, subject, body, while_pending, status, trace_id, created_at, updated_at)
 		VALUES ($1::uuid, $2, $5, 'incident.escalation', 'mail', '[]', 's', 'b', true, $3, '', now() - interval '1 hour', now() - $4::interval)`

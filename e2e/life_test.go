@@ -242,7 +242,7 @@ func (r *replica) start(t *testing.T, env ...string) {
 	t.Helper()
 	kind := "worker"
 	if r.port != 0 {
-		kind, env = "api", append(env, "FINOBS_LISTEN="+r.address(), "FINOBS_ANSWER_WAIT=2s")
+		kind, env = "api", append(env, "FINOBS_LISTEN="+r.address(), "FINOBS_ANSWER_WAIT=5s")
 	}
 	p, err := r.l.Launch(r.name, env, filepath.Join(bin, "finobs"), append([]string{kind}, r.args...)...)
 	if err != nil {
@@ -273,10 +273,11 @@ func (r *replica) untilReady(t *testing.T) {
 	})
 }
 
-// untilWorking waits until a worker takes work for the nth time.
+// untilWorking waits until a worker takes work for the nth time, and returns at once
+// then: what it does next may be over soon.
 func (r *replica) untilWorking(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, r.name+" works", func() bool {
+	poll(t, r.name+" works", 5*time.Millisecond, func() bool {
 		log, err := os.ReadFile(r.l.Path("logs", r.name+".log"))
 		return err == nil && strings.Count(string(log), "worker started") == n
 	})

@@ -22,17 +22,9 @@ type logStack struct {
 	older string
 }
 
-func newLogStack(t *testing.T) *logStack {
+func newLogStack(t *testing.T, before ...func(*stack)) *logStack {
 	t.Helper()
-	s, err := newStack(stateDir(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
-	l := &logStack{stack: s}
-	if err := s.start(); err != nil {
-		t.Fatal(err)
-	}
+	l := &logStack{stack: ownStack(t, before...)}
 	kept := t.TempDir()
 	l.trust, l.older = filepath.Join(kept, "trust"), filepath.Join(kept, "older")
 	for i := range 4 {

@@ -34,14 +34,8 @@ func TestWorkersStoppedDecisionIsAcceptedAndAppliedLater(t *testing.T) {
 // A second stack beside the first, in a folder of its own; then its Temporal
 // stops.
 func TestTemporalStoppedBesideAnotherStack(t *testing.T) {
-	second, err := newStack(stateDir(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer second.stop()
-	if err := second.start(); err != nil {
-		t.Fatal(err)
-	}
+	t.Parallel()
+	second := ownStack(t)
 	e := second.ask(t)
 	if second.APIAddress == world.APIAddress || second.AdminURL == world.AdminURL {
 		t.Errorf("two stacks share %s or %s", second.APIAddress, second.AdminURL)

@@ -280,14 +280,15 @@ func TestWhoMayReconcile(t *testing.T) {
 
 // A run whose worker dies at any place ends as one run with one set of breaks.
 func TestARunSurvivesTheWorker(t *testing.T) {
-	defer world.restartWorker(t, "")
+	t.Parallel()
+	s := ownStack(t)
 	for _, place := range []string{"recon.reading-right", "recon.matching-keys", "recon.comparing", "recon.before-commit", "recon.after-record"} {
 		left, right := tinyFiles(t)
-		world.restartWorker(t, place)
-		dying := world.worker
+		s.restartWorker(t, place)
+		dying := s.worker
 		done := make(chan reconAnswer)
 		go func() {
-			cmd := exec.Command(filepath.Join(bin, "finobs"), "recon", "run", "--state", world.Dir, "--json", "--profile", "by-trade-id", left, right)
+			cmd := exec.Command(filepath.Join(bin, "finobs"), "recon", "run", "--state", s.Dir, "--json", "--profile", "by-trade-id", left, right)
 			text, _ := cmd.Output()
 			var a reconAnswer
 			if err := json.Unmarshal(text, &a); err != nil {
@@ -296,7 +297,7 @@ func TestARunSurvivesTheWorker(t *testing.T) {
 			done <- a
 		}()
 		died(t, dying)
-		world.restartWorker(t, "")
+		s.restartWorker(t, "")
 		a := <-done
 		if a.Run.Report.Breaks != 4 || len(a.Breaks) != 4 {
 			t.Errorf("%s: got %+v", place, a)
@@ -306,7 +307,7 @@ func TestARunSurvivesTheWorker(t *testing.T) {
 			"SELECT count(*) FROM finobs.trade_break_event e JOIN finobs.recon_run r USING (run_id) WHERE run_key = $1": 4,
 			"SELECT count(*) FROM ledger.entry WHERE type = 'recon.done' AND subject_id = $1":                           1,
 		} {
-			if got := count(t, world, query, a.Run.ID); got != wanted {
+			if got := count(t, s, query, a.Run.ID); got != wanted {
 				t.Errorf("%s: %s gives %d, want %d", place, query, got, wanted)
 			}
 		}

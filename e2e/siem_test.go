@@ -14,6 +14,7 @@ import (
 // The SIEM is down, the writing sequencer is killed, and in the end the receiver
 // has every entry of the log.
 func TestTheSIEMGetsEveryEntry(t *testing.T) {
+	t.Parallel()
 	program, err := devstack.EnsureRsyslog(t.Context(), os.Stderr)
 	if errors.Is(err, devstack.ErrNoRsyslog) {
 		t.Skip(err)
@@ -28,8 +29,12 @@ func TestTheSIEMGetsEveryEntry(t *testing.T) {
 	dir := stateDir(t)
 	sinks := filepath.Join(dir, "sinks.yaml")
 	keep(t, sinks, []byte("version: 1\nsinks:\n  - name: soc\n    syslog: {address: \"127.0.0.1:"+strconv.Itoa(port)+"\", transport: tcp}\n"))
-	t.Setenv("FINOBS_SINKS", sinks)
-	l := newLogStack(t)
+	l := newLogStack(t, func(s *stack) {
+		s.Settings()["FINOBS_SINKS"] = sinks
+		if err := errors.Join(s.sequencer.Kill(), s.startSequencer()); err != nil {
+			t.Fatal(err)
+		}
+	})
 
 	received := filepath.Join(dir, "received")
 	if err := os.Mkdir(filepath.Join(dir, "rsyslog"), 0o755); err != nil {

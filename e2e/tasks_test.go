@@ -49,7 +49,7 @@ func TestTasksAreWhatWaitsForTheCaller(t *testing.T) {
 	}
 	name := fmt.Sprintf("task%d", unique.Add(1))
 	opened := ingestTo(t, world, "alertmanager", alertBody(name, "firing", "critical", time.Now().Add(-time.Minute)))
-	id := fmt.Sprint(opened.Incidents[0].IncidentID)
+	id := fmt.Sprint(opened.incident(t))
 	for who, wanted := range map[string]bool{"bob": true, "tim": true, "victor": false, "eve": false} {
 		if found, _, _ := tasksOf(t, who, "").find("incident", id); found != wanted {
 			t.Errorf("that an open incident waits for %s is %v", who, found)

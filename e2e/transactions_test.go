@@ -244,16 +244,17 @@ func manyTrades(n int) []byte {
 }
 
 func TestALoadOfTransactionsSurvivesTheWorker(t *testing.T) {
-	defer world.restartWorker(t, "")
+	t.Parallel()
+	s := ownStack(t)
 	for _, place := range []string{"transactions.after-stage", "transactions.after-merge", "import.after-load", ""} {
-		world.restartWorker(t, place)
-		dying, name, n := world.worker, source(), 20_000
+		s.restartWorker(t, place)
+		dying, name, n := s.worker, source(), 20_000
 		if place == "" {
 			n = 200_000 // time enough to be killed from outside
 		}
 		began := make(chan reply)
 		go func() {
-			r, err := world.try(t, "alice", "POST", "/transactions?source="+name, string(manyTrades(n)), "Content-Type", "text/csv")
+			r, err := s.try(t, "alice", "POST", "/transactions?source="+name, string(manyTrades(n)), "Content-Type", "text/csv")
 			if err != nil {
 				t.Error(err)
 			}
@@ -261,27 +262,27 @@ func TestALoadOfTransactionsSurvivesTheWorker(t *testing.T) {
 		}()
 		if place == "" {
 			eventually(t, "the file is being copied", func() bool {
-				return count(t, world, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'finobs_worker' AND query LIKE 'COPY%transaction_line%' AND state = 'active'") > 0
+				return count(t, s, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'finobs_worker' AND query LIKE 'COPY%transaction_line%' AND state = 'active'") > 0
 			})
 			if err := dying.Kill(); err != nil {
 				t.Fatal(err)
 			}
 		}
 		died(t, dying)
-		if n := count(t, world, "SELECT count(*) FROM finobs.transaction WHERE source = $1", name); n != 0 && place != "import.after-load" {
+		if n := count(t, s, "SELECT count(*) FROM finobs.transaction WHERE source = $1", name); n != 0 && place != "import.after-load" {
 			t.Errorf("%s: %d rows of half a load", place, n)
 		}
-		world.restartWorker(t, "")
+		s.restartWorker(t, "")
 		sha := (<-began).str("content_sha256")
 		eventually(t, "the load is done", func() bool {
-			return world.call(t, "alice", "GET", "/imports/"+sha+"?source="+name, "").Status == http.StatusOK
+			return s.call(t, "alice", "GET", "/imports/"+sha+"?source="+name, "").Status == http.StatusOK
 		})
 		for query, wanted := range map[string]int{
 			"SELECT count(*) FROM finobs.transaction WHERE source = $1 AND version = 1":                                                      n,
 			"SELECT count(*) FROM finobs.import WHERE source = $1":                                                                           1,
 			"SELECT count(*) FROM ledger.entry WHERE type = 'import.done' AND convert_from(leaf, 'UTF8')::jsonb #>> '{details,source}' = $1": 1,
 		} {
-			if got := count(t, world, query, name); got != wanted {
+			if got := count(t, s, query, name); got != wanted {
 				t.Errorf("%q: %s gives %d, want %d", place, query, got, wanted)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // meets a running execution. make histories saves new ones.
 func TestSavedHistoriesReplay(t *testing.T) {
 	files, err := filepath.Glob("testdata/histories/*.json")
-	if err != nil || len(files) < 25 {
+	if err != nil || len(files) < 31 {
 		t.Fatalf("found %d histories, %v", len(files), err)
 	}
 	for _, file := range files {

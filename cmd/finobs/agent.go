@@ -47,26 +47,35 @@ output that differs in one byte are errors.`,
 		if err != nil {
 			return err
 		}
-		var record runRecord
-		got, err := c.expect(cmd.Context(), http.MethodGet, fmt.Sprintf("/agent/runs/%d/record", id), nil, http.StatusOK)
-		if err == nil {
-			err = json.Unmarshal(got.Body, &record)
-		}
+		said, sum, err := c.replay(cmd.Context(), id, rulebookFile)
 		if err != nil {
 			return err
 		}
-		book, err := loadRulebook(rulebookFile)
-		if err != nil {
-			return err
-		}
-		said, err := record.replay(cmd.Context(), book)
-		if err != nil {
-			return fmt.Errorf("run %d: %w", id, err)
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "run %d: the output of %s is the recorded one, byte for byte (SHA-256 %s)\n", id, said, record.SHA256["output"])
+		fmt.Fprintf(cmd.OutOrStdout(), "run %d: the output of %s is the recorded one, byte for byte (SHA-256 %s)\n", id, said, sum)
 		return nil
 	}
 	return cmd
+}
+
+// replay makes a run's output again from its record. It returns which analyst said
+// it, and its SHA-256.
+func (c caller) replay(ctx context.Context, id int64, rulebookFile string) (said, sum string, err error) {
+	var record runRecord
+	got, err := c.expect(ctx, http.MethodGet, fmt.Sprintf("/agent/runs/%d/record", id), nil, http.StatusOK)
+	if err == nil {
+		err = json.Unmarshal(got.Body, &record)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	book, err := loadRulebook(rulebookFile)
+	if err != nil {
+		return "", "", err
+	}
+	if said, err = record.replay(ctx, book); err != nil {
+		return "", "", fmt.Errorf("run %d: %w", id, err)
+	}
+	return said, record.SHA256["output"], nil
 }
 
 // runRecord is the answer of GET /agent/runs/{id}/record.

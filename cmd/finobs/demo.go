@@ -44,6 +44,7 @@ type demo struct {
 	report  []demoStep
 
 	morning    morning
+	desk       deskSystems
 	approvalID string
 	exportID   string
 	bundle     string // path of the folder
@@ -96,6 +97,9 @@ func (d *demo) start(ctx context.Context) (err error) {
 	if d.api, err = d.stack.Launch("api", nil, d.program, "api"); err != nil {
 		return err
 	}
+	if err := d.startSandbox(); err != nil {
+		return err
+	}
 	if err := d.startWorker(); err != nil {
 		return err
 	}
@@ -116,13 +120,13 @@ func (d *demo) start(ctx context.Context) (err error) {
 }
 
 func (d *demo) startWorker(args ...string) (err error) {
-	d.worker, err = d.stack.Launch("worker", nil, d.program, append([]string{"worker"}, args...)...)
+	d.worker, err = d.stack.Launch("worker", []string{"FINOBS_CONNECTORS=" + d.stack.Path("connectors.yaml")}, d.program, append([]string{"worker"}, args...)...)
 	return err
 }
 
 func (d *demo) stop() error {
 	var errs []error
-	for _, p := range []*devstack.Process{d.api, d.worker, d.log} {
+	for _, p := range []*devstack.Process{d.api, d.worker, d.log, d.desk.process} {
 		if p != nil {
 			errs = append(errs, p.Stop())
 		}

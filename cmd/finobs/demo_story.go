@@ -32,7 +32,7 @@ type storyStep struct {
 }
 
 func (d *demo) steps() []storyStep {
-	return slices.Concat(d.firstSteps(), d.morningSteps(), d.exportSteps())
+	return slices.Concat(d.firstSteps(), d.morningSteps(), d.agentSteps(), d.exportSteps())
 }
 
 func (d *demo) firstSteps() []storyStep {

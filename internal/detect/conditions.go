@@ -97,9 +97,10 @@ func (s Spec) Failed(list []FailedTrade) []incident.Occurrence {
 	return out
 }
 
-// Outcome is a sending of which nobody knows what became, or that failed for good.
+// Outcome is a sending, or an action on a desk's system, of which nobody knows what
+// became, or a sending that failed for good.
 type Outcome struct {
-	What   string // notification or delivery
+	What   string // notification, delivery or action
 	ID     string
 	Status string
 	Detail string

@@ -281,10 +281,10 @@ func (x Action) Standing() string {
 	if x.Status != Planned {
 		return string(x.Status)
 	}
-	switch x.Approval {
-	case "":
+	if x.Approval == "" {
 		return string(Planned)
-	case approval.Consumed:
+	}
+	if x.Approval == approval.Consumed {
 		return string(Executing)
 	}
 	return string(x.Approval)

@@ -75,11 +75,12 @@ type RunPart struct {
 	Bytes   []byte `db:"bytes"`
 }
 
-// RunParts reads the record of a run: its evidence, each exchange in order, and its
-// output.
-func (r *Reader) RunParts(ctx context.Context, id int64) ([]RunPart, error) {
+// RunParts reads parts of the record of a run, or without names all of them: its
+// evidence, each exchange in order, its output, and the question.
+func (r *Reader) RunParts(ctx context.Context, id int64, parts ...string) ([]RunPart, error) {
 	var rows []RunPart
-	err := r.db.SelectContext(ctx, &rows, `SELECT part, ordinal, sha256, bytes FROM api.agent_blob WHERE run_id = $1 ORDER BY part, ordinal`, id)
+	err := r.db.SelectContext(ctx, &rows, `SELECT part, ordinal, sha256, bytes FROM api.agent_blob WHERE run_id = $1 AND (cardinality($2::text[]) = 0 OR part = ANY ($2)) ORDER BY part, ordinal`,
+		id, pq.Array(strings0(parts)))
 	if err != nil {
 		return nil, fmt.Errorf("reading the record of run %d: %w", id, classify(err))
 	}

@@ -174,7 +174,7 @@ func (t *Tx) FailedTrades(ctx context.Context) ([]detect.FailedTrade, bool, erro
 // mostOutcomes bounds how many unknown outcomes are looked at in one run.
 const mostOutcomes = 1000
 
-// UnknownOutcomes reads sendings of which nobody knows what became, or that failed
+// UnknownOutcomes reads sendings, and actions on desks' systems, of which nobody knows what became, or that failed
 // for good, and at which nothing has happened for a while. It reports whether that
 // is all of them.
 func (t *Tx) UnknownOutcomes(ctx context.Context, after time.Duration) ([]detect.Outcome, bool, error) {
@@ -193,6 +193,11 @@ func (t *Tx) UnknownOutcomes(ctx context.Context, after time.Duration) ([]detect
 			SELECT DISTINCT ON (export_id, destination) export_id, destination, status, detail, ended_at
 			FROM finobs.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
 		WHERE status IN ('failed', 'unknown') AND ended_at < $1::timestamptz - $2 * interval '1 second'
+		UNION ALL
+		SELECT 'action', action_id::text, CASE status WHEN 'unknown' THEN status ELSE recovery END, type || ' on ' || target_kind || ' ' || target_id,
+			coalesce(sent_at, began_at) FROM finobs.agent_action
+		WHERE (status = 'unknown' OR recovery = 'compensation_unknown') AND NOT is_simulation
+			AND coalesce(sent_at, began_at) < $1::timestamptz - $2 * interval '1 second'
 		ORDER BY 1, 2 LIMIT $3`, t.now, after.Seconds(), mostOutcomes)
 	if err != nil {
 		return nil, false, fmt.Errorf("looking for unknown outcomes: %w", err)

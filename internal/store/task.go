@@ -44,18 +44,19 @@ func (r *Reader) IncidentTasks(ctx context.Context, who approval.Person, desk, o
 	return rows, nil
 }
 
-// OutcomeTask is a sending of which nobody knows what became, or that failed for
-// good.
+// OutcomeTask is a sending, or an action on a desk's system, of which nobody knows
+// what became, or a sending that failed for good.
 type OutcomeTask struct {
-	What   string    `db:"what"` // notification or delivery
+	What   string    `db:"what"` // notification, delivery or action
 	ID     string    `db:"id"`
 	Title  string    `db:"title"`
 	Status string    `db:"status"`
 	Since  time.Time `db:"since"`
 }
 
-// OutcomeTasks reads sendings that somebody has to look after, oldest first.
-func (r *Reader) OutcomeTasks(ctx context.Context, notices, deliveries bool, limit int) ([]OutcomeTask, error) {
+// OutcomeTasks reads sendings and actions that somebody has to look after, oldest
+// first. Whoever asked for an action does not look after it.
+func (r *Reader) OutcomeTasks(ctx context.Context, notices, deliveries, actions bool, who approval.Person, limit int) ([]OutcomeTask, error) {
 	rows := []OutcomeTask{}
 	err := r.db.SelectContext(ctx, &rows, `
 		SELECT * FROM (
@@ -65,8 +66,12 @@ func (r *Reader) OutcomeTasks(ctx context.Context, notices, deliveries bool, lim
 			SELECT 'delivery', export_id::text, 'Delivery of export ' || export_id || ' to ' || destination, status, ended_at FROM (
 				SELECT DISTINCT ON (export_id, destination) export_id, destination, status, ended_at
 				FROM api.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
-			WHERE $2 AND status IN ('failed', 'unknown')) AS outcomes
-		ORDER BY since, what, id LIMIT $3`, notices, deliveries, limit)
+			WHERE $2 AND status IN ('failed', 'unknown')
+			UNION ALL
+			SELECT 'action', action_id::text, type || ' on ' || target_kind || ' ' || target_id, CASE status WHEN 'unknown' THEN status ELSE recovery END,
+				coalesce(sent_at, began_at) FROM api.agent_action
+			WHERE $3 AND (status = 'unknown' OR recovery = 'compensation_unknown') AND NOT (requester_iss = $4 AND requester_sub = $5)) AS outcomes
+		ORDER BY since, what, id LIMIT $6`, notices, deliveries, actions, who.Issuer, who.Subject, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing outcomes that are not known: %w", classify(err))
 	}
