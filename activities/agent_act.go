@@ -147,6 +147,7 @@ func (w agentAct) recommended(ctx context.Context, run agent.Run) (string, error
 		return string(run.Result.Output.Severity), nil
 	case agent.FieldCategory:
 		return string(run.Result.Output.Category), nil
+	case agent.FieldAction: // of all that it proposed, below
 	}
 	if a.Chosen != "none" {
 		if _, err := action.Find(a.Chosen); err != nil {

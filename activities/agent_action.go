@@ -135,7 +135,7 @@ func (w *act) hindrance(ctx context.Context) (string, error) {
 	t, err := action.Find(w.Plan.Action)
 	switch {
 	case err != nil:
-		return "the catalogue does not have " + w.Plan.Action + " any more", nil
+		return "the catalogue does not have " + w.Plan.Action + " any more", nil //nolint:nilerr // that is what hinders it
 	case t.Version != w.Plan.Version:
 		return "the catalogue has another version of " + w.Plan.Action + " now; ask again", nil
 	}
@@ -318,6 +318,7 @@ func (w *act) outcome(ctx context.Context, got remediation.Outcome) error {
 			return w.supersede(ctx, got.Why)
 		}
 		return w.finish(ctx, remediation.Failed, got.Why)
+	case remediation.NotSent, remediation.Unheard: // nobody knows yet
 	}
 	if w.Status == remediation.Unknown {
 		return nil
