@@ -101,7 +101,7 @@ func (x *Agents) GatherEvidence(ctx context.Context, in RunRef) error {
 			return temporalError(err)
 		}
 		found = append(found, more...)
-	case agent.AuditSummary: // the counts are all
+	case agent.AuditSummary: // looks at nothing but the log
 	}
 	bundle := agent.Bundle(found)
 	encoded, err := agent.EncodeBundle(bundle)

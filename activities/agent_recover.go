@@ -125,15 +125,14 @@ func (x *Actions) CompensateAction(ctx context.Context, in GateRef) (ActionState
 		got = system.Apply(ctx, a.Connector, key, target, *a.Plan.Compensation)
 		failpoint.Hit("action.after-compensate")
 	}
-	to := remediation.CompensationUnknown
+	to := remediation.CompensationFailed
 	switch got.Status {
-	case remediation.NotSent:
-		return stateOf(a), temporalError(fault.New(fault.Unavailable, "not-sent", "the system could not be reached: %s", got.Why))
+	case remediation.NotSent, remediation.Unheard, remediation.Absent:
+		// The next attempt asks by the key again. The last one leaves it unknown.
+		return stateOf(a), temporalError(fault.New(fault.Unavailable, "not-heard", "what became of the compensation is not known yet: %s", got.Why))
 	case remediation.Applied:
 		to = remediation.Compensated
 	case remediation.Refused, remediation.Moved:
-		to = remediation.CompensationFailed
-	case remediation.Absent, remediation.Unheard: // nobody knows
 	}
 	state, err := x.with(ctx, in, func(w *act) error { return w.recovered(ctx, to, got.Why) })
 	return state, temporalError(err)

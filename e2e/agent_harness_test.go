@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -433,4 +434,46 @@ func (s *stack) incident(t *testing.T, kind, severity, title, description string
 		t.Fatal(err)
 	}
 	return incidentCase{s, opened.Incident.ID.String()}
+}
+
+// signed is how much of the log is signed, once some is.
+func (s *stack) signed(t *testing.T) (size int) {
+	t.Helper()
+	eventually(t, "the log is signed", func() bool {
+		scan(t, s, &size, "SELECT coalesce(max(size), 0) FROM ledger.checkpoint")
+		return size > 0
+	})
+	return size
+}
+
+// sevenFields looks for the fields of the brief on a run and in the ledger.
+func (s *stack) sevenFields(t *testing.T, route string, run agentRun) {
+	t.Helper()
+	if run.Status != "done" || run.Words == "" || run.Input == "" || run.Output == "" || run.Version == "" || run.Actor != "agent" || run.Override != "" || run.Simulation {
+		t.Errorf("%s: the run is %+v", route, run)
+	}
+	var page struct {
+		Items []struct {
+			ActorType    string  `json:"actor_type"`
+			Words        *string `json:"ai_explanation"`
+			Input        *string `json:"agent_input"`
+			Output       *string `json:"agent_output"`
+			Version      *string `json:"agent_version"`
+			Override     *string `json:"override_type"`
+			IsSimulation *bool   `json:"is_simulation"`
+		} `json:"items"`
+	}
+	workflow := text(t, s, "SELECT workflow_id FROM finobs.agent_run WHERE run_id = $1", run.ID)
+	eventually(t, "the output is in the log", func() bool {
+		r := want(t, s.call(t, "eve", "GET", "/compliance/logs?type=agent.output&workflow_id="+url.QueryEscape(workflow), ""), http.StatusOK)
+		if err := json.Unmarshal(r.Body, &page); err != nil {
+			t.Fatal(err)
+		}
+		return len(page.Items) == 1
+	})
+	e := page.Items[0]
+	if e.ActorType != "agent" || e.Words == nil || *e.Words != run.Words || e.Version == nil || *e.Version != run.Version || e.Input == nil || e.Output == nil ||
+		e.Override != nil || e.IsSimulation == nil || *e.IsSimulation {
+		t.Errorf("%s: the entry is %+v", route, e)
+	}
 }

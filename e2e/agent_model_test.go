@@ -65,7 +65,7 @@ func (m *modelDesk) reply(w http.ResponseWriter, r llmtest.Request) {
 func (m *modelDesk) about(t *testing.T, incident string, say func([]agent.Evidence) string) llmtest.Reply {
 	return func(w http.ResponseWriter, r llmtest.Request) {
 		b, err := hex.DecodeString(text(t, m.stack, `SELECT coalesce((SELECT encode(b.bytes, 'hex') FROM finobs.agent_run r
-			JOIN ledger.blob b ON b.sha256 = r.evidence_sha256 WHERE r.incident_id = $1::bigint ORDER BY r.run_id DESC LIMIT 1), '')`, incident))
+			JOIN ledger.blob b ON b.sha256 = r.evidence_sha256 WHERE r.incident_id IS NOT DISTINCT FROM nullif($1, '')::bigint ORDER BY r.run_id DESC LIMIT 1), '')`, incident))
 		var bundle []agent.Evidence
 		if err == nil {
 			bundle, err = agent.DecodeBundle(b)
@@ -136,6 +136,7 @@ func (m *modelDesk) authority(t *testing.T) string {
 func TestAModelHasNoPower(t *testing.T) {
 	t.Parallel()
 	m := newModelDesk(t)
+	t.Run("routes", m.routes)
 	t.Run("hostile", m.hostile)
 	t.Run("failing", m.failing)
 	t.Run("replayed", m.replayed)
@@ -146,6 +147,28 @@ func TestAModelHasNoPower(t *testing.T) {
 	}
 	if effects := m.sandboxEffects(t); len(effects) != 0 {
 		t.Errorf("effects: %v", effects)
+	}
+}
+
+// routes has the model answer every kind of run, with the fields of the brief.
+func (m *modelDesk) routes(t *testing.T) {
+	i := m.incident(t, "failed_settlement", "high", "Settlement S-40 failed", "82,000 shares of AAPL to GALE")
+	m.mu.Lock()
+	m.script[i.id] = []llmtest.Reply{m.about(t, i.id, llmtest.Good)}
+	m.script[""] = []llmtest.Reply{m.about(t, "", llmtest.Good)}
+	m.mu.Unlock()
+	for route, body := range map[string]string{
+		"/agent/triage":        fmt.Sprintf(`{"incident_id":%s,"targets":["settlement:S-40"]}`, i.id),
+		"/agent/remediate":     fmt.Sprintf(`{"incident_id":%s,"targets":["settlement:S-40"]}`, i.id),
+		"/agent/compliance":    `{"origin":"demo"}`,
+		"/agent/audit_summary": fmt.Sprintf(`{"from":0,"to":%d}`, m.signed(t)),
+	} {
+		run := m.runs(t, route, body)
+		if !run.Model || !strings.HasPrefix(run.Version, "llm/compatible") || run.Fallback != "" {
+			t.Errorf("%s: the model did not answer: %s %s", route, run.Version, run.Fallback)
+		}
+		m.sevenFields(t, route, run)
+		m.stack.says(t, 0, []string{"agent", "replay", fmt.Sprint(run.ID)}, "byte for byte")
 	}
 }
 
@@ -175,6 +198,9 @@ func (m *modelDesk) hostile(t *testing.T) {
 		return s.Where == "output" && s.What == agent.SuspectApproval
 	}) {
 		t.Errorf("an output that claims approval is not suspected: %+v", run)
+	}
+	if n := (incidentCase{m.stack, steering.incident}).entries(t, "agent.suspicion"); n != 1 {
+		t.Errorf("%d entries agent.suspicion", n)
 	}
 	plan := m.plans(t, run, 1)[0]
 	m.pending(t, plan) // whatever it claims, people are asked
