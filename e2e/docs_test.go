@@ -95,16 +95,20 @@ func TestFilesThatTheDocsNameAreThere(t *testing.T) {
 }
 
 func TestSettingsAreDocumented(t *testing.T) {
-	source, err := os.ReadFile("../internal/config/config.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, file := range []string{"../internal/config/config.go", "../internal/llm/config.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
 	}
 	docs, err := os.ReadFile("../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	names := regexp.MustCompile(`env:"([A-Z_]+)`).FindAllStringSubmatch(string(source), -1)
-	if len(names) < 10 {
+	if len(names) < 40 {
 		t.Fatalf("only %d settings found", len(names))
 	}
 	for _, name := range names {

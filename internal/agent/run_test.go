@@ -221,11 +221,12 @@ func TestOverrideType(t *testing.T) {
 		word := rapid.SampledFrom([]string{"", "low", "high", "none"})
 		recommended, chosen := word.Draw(t, "recommended"), word.Draw(t, "chosen")
 		got := agent.OverrideType(recommended, chosen)
-		want := "ai_override"
+		want := map[string]string{"": "manual_override"}[recommended]
+		if want == "" {
+			want = "ai_override"
+		}
 		if recommended == chosen {
 			want = ""
-		} else if recommended == "" {
-			want = "manual_override"
 		}
 		if got != want {
 			t.Fatalf("%q in the place of %q is %q, want %q", chosen, recommended, got, want)

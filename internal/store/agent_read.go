@@ -30,14 +30,20 @@ type RunFilter struct {
 // Runs lists runs of agents, newest first.
 func (r *Reader) Runs(ctx context.Context, f RunFilter, p Page) ([]agent.Run, error) {
 	var rows []runRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+apiRunColumns+` FROM api.agent_run
-		WHERE ($1 = 0 OR run_id < $1) AND ($2 = '' OR kind = $2) AND ($3 = '' OR status = $3) AND ($4 = 0 OR incident_id = $4)
-			AND ($5 = '' OR is_simulation = ($5 = 'true'))
-		ORDER BY run_id DESC LIMIT $6`, p.Before, f.Kind, f.Status, f.IncidentID, f.Simulation, p.Limit)
-	if err != nil {
+	query, args := runQuery(f, p)
+	if err := r.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("listing runs: %w", classify(err))
 	}
 	return collect(rows, runRow.domain)
+}
+
+// runQuery leaves conditions out by a parameter that says so: the planner knows the
+// parameters, and drops what is true.
+func runQuery(f RunFilter, p Page) (string, []any) {
+	return `SELECT ` + apiRunColumns + ` FROM api.agent_run
+		WHERE ($1 = 0 OR run_id < $1) AND ($2 = '' OR kind = $2) AND ($3 = '' OR status = $3) AND ($4 = 0 OR incident_id = $4)
+			AND ($5 = '' OR is_simulation = ($5 = 'true'))
+		ORDER BY run_id DESC LIMIT $6`, []any{p.Before, f.Kind, f.Status, f.IncidentID, f.Simulation, p.Limit}
 }
 
 // Run reads one run; a fault of kind NotFound when there is none.

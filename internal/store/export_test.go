@@ -3,7 +3,11 @@ package store
 import "finobs/internal/export"
 
 // For tests of package store_test.
-var TransactionQuery = transactionQuery
+var (
+	TransactionQuery = transactionQuery
+	RunQuery         = runQuery
+	ActionQuery      = actionQuery
+)
 
 // Filtered are the conditions of a dataset's filters.
 func Filtered(d export.Dataset, values map[string]string) (string, []any) {

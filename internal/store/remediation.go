@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"finobs/internal/approval"
@@ -166,17 +167,31 @@ type ActionFilter struct {
 // Actions lists actions, newest first.
 func (r *Reader) Actions(ctx context.Context, f ActionFilter, p Page) ([]remediation.Action, error) {
 	var rows []actionRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+actionColumns+`, approval_status, approval_reason FROM api.agent_action
-		WHERE ($1 = 0 OR action_id < $1) AND ($2 = '' OR CASE WHEN status <> 'planned' THEN status WHEN approval_status IS NULL THEN 'planned'
-				WHEN approval_status = 'consumed' THEN 'executing' ELSE approval_status END = $2)
-			AND ($3 = '' OR type = $3) AND ($4 = 0 OR incident_id = $4) AND ($5 = 0 OR run_id = $5) AND ($6 = '' OR desk = $6)
-			AND ($7 = '' OR is_simulation = ($7 = 'true'))
-		ORDER BY action_id DESC LIMIT $8`,
-		p.Before, f.Standing, f.Type, f.IncidentID, f.RunID, f.Desk, f.Simulation, p.Limit)
-	if err != nil {
+	query, args := actionQuery(f, p)
+	if err := r.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("listing actions: %w", classify(err))
 	}
 	return collect(rows, actionRow.domain)
+}
+
+// actionQuery leaves conditions out by a parameter that says so: the planner knows
+// the parameters, and drops what is true.
+func actionQuery(f ActionFilter, p Page) (string, []any) {
+	standing := `status = $2`
+	switch s := remediation.Status(f.Standing); {
+	case s == "":
+		standing = `$2 = ''`
+	case !slices.Contains(remediation.Statuses(), s) || s == remediation.Planned || s == remediation.Executing || s == remediation.Superseded:
+		// Of what is planned, the approval says where it stands. The statuses are named
+		// besides, for the index.
+		standing = `status IN ('planned', $2) AND $2 = CASE WHEN status <> 'planned' THEN status WHEN approval_status IS NULL THEN 'planned'
+				WHEN approval_status = 'consumed' THEN 'executing' ELSE approval_status END`
+	}
+	return `SELECT ` + actionColumns + `, approval_status, approval_reason FROM api.agent_action
+		WHERE ($1 = 0 OR action_id < $1) AND ` + standing + ` AND ($3 = '' OR type = $3) AND ($4 = 0 OR incident_id = $4) AND ($5 = 0 OR run_id = $5)
+			AND ($6 = '' OR desk = $6) AND ($7 = '' OR is_simulation = ($7 = 'true'))
+		ORDER BY action_id DESC LIMIT $8`,
+		[]any{p.Before, f.Standing, f.Type, f.IncidentID, f.RunID, f.Desk, f.Simulation, p.Limit}
 }
 
 // Action reads one action; a fault of kind NotFound when there is none.

@@ -277,12 +277,17 @@ func TestNoListOfTransactionsScansTheTable(t *testing.T) {
 // explain plans a list as the API's role, which cannot see the tables.
 func explain(t *testing.T, url string, filters map[string]string, p store.Page) string {
 	t.Helper()
+	query, args := store.TransactionQuery(filters, p)
+	return explained(t, url, query, args)
+}
+
+func explained(t *testing.T, url, query string, args []any) string {
+	t.Helper()
 	db, err := sql.Open("postgres", url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	query, args := store.TransactionQuery(filters, p)
 	rows, err := db.QueryContext(context.Background(), "EXPLAIN "+query, args...)
 	if err != nil {
 		t.Fatal(err)
