@@ -185,8 +185,10 @@ func TestResolveCompensation(t *testing.T) {
 		g.takes(t, g.x.BeginAction, executing, "")
 		notHelped(t, g)
 		g.p.lookups = []remediation.Outcome{{Status: remediation.Unheard}}
-		g.takes(t, g.x.CompensateAction, done, remediation.CompensationUnknown)
-		if a := g.ends(t, "", ""); !a.Leased {
+		if _, err := g.step(t, g.x.CompensateAction); err == nil {
+			t.Error("what was not heard of is not asked about again")
+		}
+		if a := g.ends(t, "CompensateAction", "it gave up"); !a.Leased || a.Recovery != remediation.CompensationUnknown {
 			t.Error("the target is free")
 		}
 		_, refused := d.agentActs(t, human("bob"), agent.Act{Verb: agent.Resolve, ActionID: g.id, Found: found})

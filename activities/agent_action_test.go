@@ -203,13 +203,14 @@ func TestCompensation(t *testing.T) {
 		set      func(p *plant)
 		recovery remediation.Recovery
 		applied  int
+		unheard  int // attempts that hear nothing and are tried again
 		leased   bool
 	}{
-		"taken back":         {func(*plant) {}, remediation.Compensated, 2, false},
-		"refused":            {func(p *plant) { p.spoil = answer(remediation.Refused) }, remediation.CompensationFailed, 1, false},
-		"no answer":          {func(p *plant) { p.lose = answer(remediation.Unheard) }, remediation.CompensationUnknown, 2, true},
-		"sent by an attempt": {func(p *plant) { p.lookups = answer(remediation.Applied) }, remediation.Compensated, 1, false},
-		"the system is mute": {func(p *plant) { p.lookups = answer(remediation.Unheard) }, remediation.CompensationUnknown, 1, true},
+		"taken back":         {func(*plant) {}, remediation.Compensated, 2, 0, false},
+		"refused":            {func(p *plant) { p.spoil = answer(remediation.Refused) }, remediation.CompensationFailed, 1, 0, false},
+		"no answer":          {func(p *plant) { p.lose = answer(remediation.Unheard) }, remediation.Compensated, 2, 1, false},
+		"sent by an attempt": {func(p *plant) { p.lookups = answer(remediation.Applied) }, remediation.Compensated, 1, 0, false},
+		"the system is mute": {func(p *plant) { p.lookups = slices.Repeat(answer(remediation.Unheard), 3) }, remediation.CompensationUnknown, 1, 3, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
@@ -223,6 +224,14 @@ func TestCompensation(t *testing.T) {
 				t.Error("what was not sent is not tried again")
 			}
 			tc.set(g.p)
+			for range tc.unheard {
+				if _, err := g.step(t, g.x.CompensateAction); err == nil {
+					t.Error("what was not heard of is not asked about again")
+				}
+			}
+			if tc.recovery == remediation.CompensationUnknown {
+				g.ends(t, "CompensateAction", "it gave up")
+			}
 			for range 2 {
 				g.takes(t, g.x.CompensateAction, done, tc.recovery)
 			}
