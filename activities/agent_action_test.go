@@ -58,6 +58,7 @@ func TestAnActionIsCarriedOutOnce(t *testing.T) {
 // What is known of a command decides what is on record of it, and whether the
 // target stays held.
 func TestOutcomes(t *testing.T) {
+	d := newDesk(t)
 	answer := func(s remediation.OutcomeStatus) []remediation.Outcome {
 		return []remediation.Outcome{{Status: s, Why: "it says so"}}
 	}
@@ -78,7 +79,7 @@ func TestOutcomes(t *testing.T) {
 		"an answer of no sense": {func(p *plant) { p.lose = answer("odd") }, unknown, "", true, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d.fresh(t)
 			g := d.ready(t, newPlant(feed("7")))
 			g.takes(t, g.x.BeginAction, executing, "")
 			tc.set(g.p)
@@ -89,7 +90,7 @@ func TestOutcomes(t *testing.T) {
 			if a.Leased != tc.leased || len(g.p.sent) != tc.sent || a.Status.Terminal() != !a.EndedAt.IsZero() {
 				t.Errorf("leased %t, sent %v: %+v", a.Leased, g.p.sent, a)
 			}
-			d.entriesOf(t, map[string]int{"effect.intended": 1, "effect." + string(tc.status): 1})
+			g.entriesOf(t, map[string]int{"effect.intended": 1, "effect." + string(tc.status): 1})
 		})
 	}
 }
@@ -126,6 +127,7 @@ func TestACommandThatDidNotLeave(t *testing.T) {
 // An attempt that finds that an earlier one may have sent the command asks first,
 // and never sends a second time what may be under way.
 func TestACommandThatMayHaveLeft(t *testing.T) {
+	d := newDesk(t)
 	for name, tc := range map[string]struct {
 		lookup remediation.OutcomeStatus
 		status remediation.Status
@@ -139,7 +141,7 @@ func TestACommandThatMayHaveLeft(t *testing.T) {
 		"refused as it moved": {remediation.Moved, superseded, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d.fresh(t)
 			g := d.ready(t, newPlant(feed("7")))
 			g.takes(t, g.x.BeginAction, executing, "")
 			d.exec(t, "UPDATE finobs.agent_action SET sent_at = now() WHERE action_id = $1", g.id)
@@ -196,6 +198,7 @@ func TestUnknownOutcomesAreFoundOut(t *testing.T) {
 
 // An action that does not help is taken back, once, by what was approved with it.
 func TestCompensation(t *testing.T) {
+	d := newDesk(t)
 	answer := func(s remediation.OutcomeStatus) []remediation.Outcome {
 		return []remediation.Outcome{{Status: s, Why: "it says so"}}
 	}
@@ -213,7 +216,7 @@ func TestCompensation(t *testing.T) {
 		"the system is mute": {func(p *plant) { p.lookups = slices.Repeat(answer(remediation.Unheard), 3) }, remediation.CompensationUnknown, 1, 3, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d.fresh(t)
 			g := d.ready(t, newPlant(feed("7")))
 			g.p.heals = "silent"
 			g.takes(t, g.x.BeginAction, executing, "")
@@ -242,7 +245,7 @@ func TestCompensation(t *testing.T) {
 			if tc.applied == 2 && g.p.applied[a.Key+"-undo"] != 1 {
 				t.Errorf("applied %v", g.p.applied)
 			}
-			d.entriesOf(t, map[string]int{"effect.not_recovered": 1, "effect." + string(tc.recovery): 1})
+			g.entriesOf(t, map[string]int{"effect.not_recovered": 1, "effect." + string(tc.recovery): 1})
 		})
 	}
 }
@@ -276,6 +279,7 @@ func TestAStepThatGivesUp(t *testing.T) {
 // What speaks against an action is looked at when it begins, and a stop once more
 // before it is sent.
 func TestHindrances(t *testing.T) {
+	d := newDesk(t)
 	stop := func(desk string) string {
 		return "INSERT INTO finobs.agent_stop (desk, reason, set_iss, set_sub, set_at) VALUES ('" + desk + "', 'fire', 'test', 'carol', now())"
 	}
@@ -289,7 +293,7 @@ func TestHindrances(t *testing.T) {
 		"the cap of yesterday": {begunBefore(12, "now() - interval '2 hours'"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d.fresh(t)
 			g := d.ready(t, newPlant(feed("7")))
 			d.exec(t, tc.statement)
 			if tc.why == "" {
@@ -302,11 +306,11 @@ func TestHindrances(t *testing.T) {
 			if a := d.action(t, g.id); a.StatusReason != "not sent: "+tc.why || a.Leased || a.Approval != approval.Consumed {
 				t.Errorf("%+v", a)
 			}
-			d.entriesOf(t, map[string]int{"effect.intended": 0, "effect.failed": 1})
+			g.entriesOf(t, map[string]int{"effect.intended": 0, "effect.failed": 1})
 		})
 	}
 	t.Run("stopped between begin and send", func(t *testing.T) {
-		d := newDesk(t)
+		d.fresh(t)
 		g := d.ready(t, newPlant(feed("7")))
 		g.takes(t, g.x.BeginAction, executing, "")
 		d.exec(t, stop("EQ"))
@@ -330,6 +334,7 @@ func begunBefore(n int, at string) string {
 // What is carried out is what people approved: whoever changes the plan on record,
 // even as the database's administrator, gets nothing sent.
 func TestAPlanThatWasTamperedWith(t *testing.T) {
+	d := newDesk(t)
 	for name, tc := range map[string]struct{ set, code string }{
 		"plan":       {"plan = convert_to(replace(convert_from(plan, 'UTF8'), 'backup', 'primary'), 'UTF8')", "plan-broken"},
 		"digest":     {"plan_digest = 'sha256:" + strings.Repeat("0", 64) + "'", "plan-broken"},
@@ -341,7 +346,7 @@ func TestAPlanThatWasTamperedWith(t *testing.T) {
 		"simulation": {"is_simulation = true", "action-tampered"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d.fresh(t)
 			g := d.ready(t, newPlant(feed("7")))
 			d.begun(t, d.agents(g.p), remediate(d.opens(t)))
 			for _, fn := range []any{g.x.BeginAction, g.x.ApplyAction} {
@@ -356,7 +361,7 @@ func TestAPlanThatWasTamperedWith(t *testing.T) {
 			if got := d.count(t, "SELECT status FROM finobs.approval_request WHERE approval_id = $1", g.id); got != "approved" {
 				t.Errorf("its approval is %s", got)
 			}
-			if n := d.count(t, "SELECT count(*) FROM ledger.entry WHERE type = 'effect.denied'"); n != "2" {
+			if n := d.count(t, "SELECT count(*) FROM ledger.entry WHERE type = 'effect.denied' AND subject_id = $1", g.id); n != "2" {
 				t.Errorf("%s entries", n)
 			}
 		})
@@ -415,6 +420,7 @@ func (d *desk) needing(t *testing.T) map[int64]approval.Request {
 // What nobody carries on any more is brought to what is certain, once, with the
 // entry of the reconciler, however many of them look.
 func TestAbandonedActions(t *testing.T) {
+	d := newDesk(t)
 	type state struct {
 		status   remediation.Status
 		recovery remediation.Recovery
@@ -437,7 +443,7 @@ func TestAbandonedActions(t *testing.T) {
 		"wholly at end": {func(t *testing.T, g going) { g.ends(t, "ApplyAction", "x"); g.ends(t, "", "") }, state{failed, "", false}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDesk(t)
+			d.fresh(t)
 			g := d.ready(t, newPlant(feed("7")))
 			g.takes(t, g.x.BeginAction, executing, "")
 			tc.bring(t, g)
@@ -460,7 +466,7 @@ func TestAbandonedActions(t *testing.T) {
 			if _, still := d.needing(t)[g.id]; still {
 				t.Error("it is listed still")
 			}
-			if n := d.count(t, "SELECT coalesce(string_agg(type, ' '), '') FROM ledger.entry WHERE actor_sub = 'reconciler'"); n != tc.entry {
+			if n := d.count(t, "SELECT coalesce(string_agg(type, ' '), '') FROM ledger.entry WHERE actor_sub = 'reconciler' AND "+aboutAction, g.id); n != tc.entry {
 				t.Errorf("entries %s", n)
 			}
 			sent := slices.Clone(g.p.sent)

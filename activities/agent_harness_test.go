@@ -319,6 +319,26 @@ func (g going) ends(t *testing.T, step, why string) remediation.Action {
 	return g.action(t, g.id)
 }
 
+// fresh forgets the actions and stops of the test before, which are quicker to
+// forget than a database is to make.
+func (d *desk) fresh(t *testing.T) {
+	t.Helper()
+	d.exec(t, "TRUNCATE finobs.agent_action, finobs.agent_stop CASCADE")
+}
+
+// aboutAction selects the entries about an action.
+const aboutAction = "convert_from(leaf, 'UTF8')::jsonb #>> '{details,action_id}' = $1::bigint::text"
+
+// entriesOf counts the entries of types about the action.
+func (g going) entriesOf(t *testing.T, want map[string]int) {
+	t.Helper()
+	for typ, n := range want {
+		if got := g.count(t, "SELECT count(*) FROM ledger.entry WHERE "+aboutAction+" AND type = $2", g.id, typ); got != strconv.Itoa(n) {
+			t.Errorf("%s entries of type %s, want %d", got, typ, n)
+		}
+	}
+}
+
 // entriesOf counts the entries of types about an action's or a run's life.
 func (d *desk) entriesOf(t *testing.T, want map[string]int) {
 	t.Helper()
