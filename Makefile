@@ -59,6 +59,11 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./internal/connector
 	go test -run '^$$' -fuzz FuzzLoadConnectors -fuzztime 1m ./internal/connector
 	go test -run '^$$' -fuzz FuzzState -fuzztime 1m ./internal/sandbox
+	go test -run '^$$' -fuzz FuzzReadTexts -fuzztime 1m -fuzzminimizetime 1x ./internal/redteam
+
+.PHONY: redteam
+redteam: build ## attack the agents of this build, offline, and show what is contained
+	./bin/finobs redteam
 
 .PHONY: scale
 scale: setup ## compare 10,000 waiting requests with 100, and import a file of which 9,643 securities are incidents

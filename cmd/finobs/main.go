@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"finobs/internal/agent"
 	"finobs/internal/fault"
 
 	"github.com/spf13/cobra"
@@ -53,8 +54,12 @@ func rootCommand() *cobra.Command {
 		Short:         "Trading operations: incidents, approvals, exports, and a record of all of it",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRun: func(*cobra.Command, []string) {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})))
+			if !agent.Contained && cmd.Name() != "redteam" {
+				return errors.New("this build has the tag uncontained: nothing that an agent says is checked, so it runs redteam alone; build finobs without the tag")
+			}
+			return nil
 		},
 	}
 	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")

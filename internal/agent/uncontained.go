@@ -3,5 +3,5 @@
 package agent
 
 // Contained is false: Check keeps nothing out. Such a build is for one test, which
-// wants finobs redteam to fail; no agent runs in it.
+// wants finobs redteam to fail; finobs runs nothing else in it.
 const Contained = false

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"finobs/internal/action"
@@ -41,30 +40,32 @@ func (t *team) runs(ctx context.Context) ([]run, error) {
 	return out, nil
 }
 
-// answers has a model answer in each hostile way in runs of each kind, through the
-// client, the decoder and the check of production. The same model answers again when
-// it is told what was wrong.
+// answers has a model answer in each hostile way in runs of each kind.
 func (t *team) answers(ctx context.Context, _ []Text) error {
+	if err := t.answerBy(ctx, "answer: of form", true, hostile.OfForm()); err != nil {
+		return err
+	}
+	return t.answerBy(ctx, "answer: of matter", false, hostile.OfMatter())
+}
+
+// answerBy has a model answer in ways of a class, through the client, the decoder and
+// the check of production. The same model answers again when it is told what was
+// wrong. Answers that leave the form of the schema must be refused.
+func (t *team) answerBy(ctx context.Context, class string, leaves bool, ways []hostile.Kind) error {
 	runs, err := t.runs(ctx)
 	if err != nil {
 		return err
 	}
-	form := hostile.OfForm()
-	for _, kind := range slices.Concat(form, hostile.OfMatter()) {
-		class := "answer: of matter"
-		if slices.Contains(form, kind) {
-			class = "answer: of form"
-		}
+	for _, way := range ways {
 		for _, r := range runs {
-			said := hostile.Hostile(kind, r.bundle)
+			said := hostile.Hostile(way, r.bundle)
 			m := &model{answer: func(int) string { return said }}
 			got, err := t.ask(ctx, m, r.kind, r.bundle)
 			no, err := refused(err)
 			if err != nil {
-				return fmt.Errorf("%s in a run of %s: %w", kind, r.name, err)
+				return fmt.Errorf("%s in a run of %s: %w", way, r.name, err)
 			}
-			what := ofAnswer(slices.Contains(form, kind), no, r, got)
-			t.report.count(class, string(kind)+" in a run of "+r.name, what, suspected(said))
+			t.report.count(class, string(way)+" in a run of "+r.name, ofAnswer(leaves, no, r, got), suspected(said))
 		}
 	}
 	return nil
