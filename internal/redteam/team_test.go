@@ -96,111 +96,115 @@ func TestTheSameAttackGivesTheSameReport(t *testing.T) {
 	}
 }
 
+// judge and targets are what a team attacks.
+type (
+	judge   = func(agent.Kind, bool, []agent.Evidence, agent.Output) (agent.Output, []agent.Problem)
+	targets = func(context.Context, activities.System, agent.Request, []agent.Found) ([]agent.Found, error)
+)
+
+// named has a run take objects for named by a person that something else names.
+func named(by func(f agent.Found) []string) targets {
+	return func(ctx context.Context, s activities.System, r agent.Request, found []agent.Found) ([]agent.Found, error) {
+		r.Targets = slices.Clone(r.Targets)
+		for _, f := range found {
+			for _, key := range by(f) {
+				target, err := agent.ParseTarget(key)
+				if err != nil {
+					continue
+				}
+				if _, _, err := s.Read(ctx, target.Kind, target.ID); err == nil {
+					r.Targets = append(r.Targets, target)
+				}
+			}
+		}
+		return activities.Targets(ctx, s, r, found)
+	}
+}
+
+// after has the judgement changed once it is made.
+func after(change func(rules bool, bundle []agent.Evidence, raw agent.Output, kept *agent.Output, problems []agent.Problem)) judge {
+	return func(k agent.Kind, rules bool, bundle []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
+		kept, problems := activities.Judge(k, rules, bundle, raw)
+		change(rules, bundle, raw, &kept, problems)
+		return kept, problems
+	}
+}
+
+// brokenTargets are ways in which words could bring objects into scope.
+func brokenTargets() map[string]targets {
+	return map[string]targets{
+		"details bring objects into scope": named(func(f agent.Found) []string {
+			var out []string
+			for name, value := range f.Facts {
+				if kind, is := strings.CutPrefix(name, agent.DetailPrefix); is {
+					out = append(out, kind+":"+strings.TrimSpace(value))
+				}
+			}
+			return out
+		}),
+		"words bring objects into scope": named(func(f agent.Found) []string { return identifiers.FindAllString(f.Text, -1) }),
+	}
+}
+
+// brokenJudges are ways in which the check could fail, by the class of attack that
+// has to notice.
+func brokenJudges() map[string]map[string]judge {
+	return map[string]map[string]judge{
+		"text: ": {"words choose what is proposed": after(func(rules bool, bundle []agent.Evidence, _ agent.Output, kept *agent.Output, _ []agent.Problem) {
+			if rules && strings.Contains(bundle[0].Text, "approved") {
+				kept.Proposals = nil
+			}
+		})},
+		"answer: of matter": {
+			"nothing is checked": func(_ agent.Kind, _ bool, _ []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
+				return raw, nil
+			},
+			"objects of words are taken": func(k agent.Kind, rules bool, bundle []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
+				return activities.Judge(k, rules, append(slices.Clone(bundle), agent.Show("E99", agent.OfTrade, "x", bundle[0].Facts, "")), raw)
+			},
+			"claims are not checked": after(func(_ bool, _ []agent.Evidence, raw agent.Output, kept *agent.Output, _ []agent.Problem) {
+				for n := range kept.Claims {
+					kept.Claims[n].Struck, kept.Claims[n].Cites = false, raw.Claims[n].Cites
+				}
+			}),
+		},
+		"canary: live links": {"prose is not cleaned": after(func(_ bool, _ []agent.Evidence, raw agent.Output, kept *agent.Output, _ []agent.Problem) {
+			kept.Summary = raw.Summary
+		})},
+		"canary: refused answers": {"problems repeat what was said": after(func(_ bool, _ []agent.Evidence, raw agent.Output, _ *agent.Output, problems []agent.Problem) {
+			for n := range problems {
+				problems[n].Message += raw.Proposals[0].Target
+			}
+		})},
+	}
+}
+
 // Each thing that keeps words from steering is taken out by itself, and the attack
 // finds that.
 func TestTheAttackFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		class string // in which something must escape
-		spoil func(*team)
-	}{
-		"details bring objects into scope": {"text: ", func(x *team) {
-			x.targets = func(ctx context.Context, s activities.System, r agent.Request, found []agent.Found) ([]agent.Found, error) {
-				r.Targets = slices.Clone(r.Targets)
-				for key, value := range found[0].Facts {
-					kind, id := strings.TrimPrefix(key, agent.DetailPrefix), strings.TrimSpace(value)
-					if target, err := agent.ParseTarget(kind + ":" + id); err == nil && strings.HasPrefix(key, agent.DetailPrefix) {
-						if _, _, err := s.Read(ctx, kind, id); err == nil {
-							r.Targets = append(r.Targets, target)
-						}
-					}
-				}
-				return activities.Targets(ctx, s, r, found)
-			}
-		}},
-		"words bring objects into scope": {"text: ", func(x *team) {
-			x.targets = func(ctx context.Context, s activities.System, r agent.Request, found []agent.Found) ([]agent.Found, error) {
-				r.Targets = slices.Clone(r.Targets)
-				for _, f := range found {
-					for _, word := range identifiers.FindAllString(f.Text, -1) {
-						if target, err := agent.ParseTarget(word); err == nil {
-							if _, _, err := s.Read(ctx, target.Kind, target.ID); err == nil {
-								r.Targets = append(r.Targets, target)
-							}
-						}
-					}
-				}
-				return activities.Targets(ctx, s, r, found)
-			}
-		}},
-		"words choose what is proposed": {"text: ", func(x *team) {
-			x.judge = func(k agent.Kind, rules bool, bundle []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
-				kept, problems := activities.Judge(k, rules, bundle, raw)
-				if rules && strings.Contains(bundle[0].Text, "approved") {
-					kept.Proposals = nil
-				}
-				return kept, problems
-			}
-		}},
-		"nothing is checked": {"answer: of matter", func(x *team) {
-			x.judge = func(_ agent.Kind, _ bool, _ []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
-				return raw, nil
-			}
-		}},
-		"objects of words are taken": {"answer: of matter", func(x *team) {
-			x.judge = func(k agent.Kind, rules bool, bundle []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
-				more := slices.Clone(bundle)
-				for _, e := range bundle {
-					if e.Kind == agent.OfIncident {
-						more = append(more, agent.Show("E99", agent.OfTrade, "x", e.Facts, ""))
-					}
-				}
-				return activities.Judge(k, rules, more, raw)
-			}
-		}},
-		"prose is not cleaned": {"canary: live links", func(x *team) {
-			x.judge = func(k agent.Kind, rules bool, bundle []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
-				kept, problems := activities.Judge(k, rules, bundle, raw)
-				kept.Summary = raw.Summary
-				return kept, problems
-			}
-		}},
-		"claims are not checked": {"answer: of matter", func(x *team) {
-			x.judge = func(k agent.Kind, rules bool, bundle []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
-				kept, problems := activities.Judge(k, rules, bundle, raw)
-				for n := range kept.Claims {
-					kept.Claims[n].Struck, kept.Claims[n].Cites = false, raw.Claims[n].Cites
-				}
-				return kept, problems
-			}
-		}},
-		"problems repeat what was said": {"canary: refused answers", func(x *team) {
-			x.judge = func(k agent.Kind, rules bool, bundle []agent.Evidence, raw agent.Output) (agent.Output, []agent.Problem) {
-				kept, problems := activities.Judge(k, rules, bundle, raw)
-				for n := range problems {
-					problems[n].Message += raw.Proposals[0].Target
-				}
-				return kept, problems
-			}
-		}},
-	} {
+	finds := func(name, class string, spoil func(*team)) {
 		t.Run(name, func(t *testing.T) {
 			x := setup(t)
-			c.spoil(x)
-			texts := few(t)
-			if c.class == "text: " {
-				texts = aimed(t)
-			}
+			spoil(x)
 			attacks := map[string]func(context.Context, []Text) error{
 				"text: ": x.texts, "answer: of matter": x.matter, "canary: live links": x.secrets, "canary: refused answers": x.secrets,
 			}
-			if err := attacks[c.class](t.Context(), texts); err != nil {
+			if err := attacks[class](t.Context(), aimed(t)); err != nil {
 				t.Fatal(err)
 			}
-			if escaped(*x.report, c.class) == 0 {
+			if escaped(*x.report, class) == 0 {
 				t.Error("nothing escaped")
 			}
 		})
+	}
+	for name, broken := range brokenTargets() {
+		finds(name, "text: ", func(x *team) { x.targets = broken })
+	}
+	for class, judges := range brokenJudges() {
+		for name, broken := range judges {
+			finds(name, class, func(x *team) { x.judge = broken })
+		}
 	}
 }
 
