@@ -394,7 +394,7 @@ func (m *modelDesk) dear(t *testing.T) {
 		return fmt.Sprintf("version: 1\nrun: %s\nincident: %s\ndesk: {calls: 900, tokens: 100000000, usd: \"1\", wall: 9h}\nday: {calls: 900, tokens: 100000000, usd: \"1\", wall: 9h}\n", level, level)
 	}
 	path := m.Path("budget.yaml")
-	m.env = append(m.env, "FINOBS_AGENT_BUDGET="+path)
+	m.env = append(m.env, "FINOBS_MODEL_BUDGET="+path)
 	for calls := range 2 {
 		if err := os.WriteFile(path, []byte(limits(calls)), 0o600); err != nil {
 			t.Fatal(err)
