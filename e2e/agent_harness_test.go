@@ -229,6 +229,13 @@ func (d *deskStack) field(t *testing.T, kind, id, name string) string {
 	return o.Fields[name]
 }
 
+// proposalShown is a proposal as the API shows it.
+type proposalShown struct {
+	Action string `json:"action"`
+	Target string `json:"target"`
+	Reason string `json:"reason"`
+}
+
 // agentRun is a run as the API shows it.
 type agentRun struct {
 	ID         int64  `json:"run_id"`
@@ -244,16 +251,13 @@ type agentRun struct {
 	Words      string `json:"ai_explanation"`
 	Model      bool   `json:"is_model_text"`
 	Result     struct {
-		Category     string   `json:"category"`
-		Severity     string   `json:"severity"`
-		Confidence   string   `json:"confidence"`
-		Inconclusive bool     `json:"inconclusive"`
-		Rules        []string `json:"rules"`
-		Proposals    []struct {
-			Action string `json:"action"`
-			Target string `json:"target"`
-		} `json:"proposals"`
-		Claims []struct {
+		Category     string          `json:"category"`
+		Severity     string          `json:"severity"`
+		Confidence   string          `json:"confidence"`
+		Inconclusive bool            `json:"inconclusive"`
+		Rules        []string        `json:"rules"`
+		Proposals    []proposalShown `json:"proposals"`
+		Claims       []struct {
 			Struck bool `json:"struck"`
 		} `json:"claims"`
 	} `json:"result"`

@@ -248,8 +248,12 @@ func (m *modelDesk) harmless(t *testing.T, kind llmtest.Kind, r *modelRun) {
 		t.Errorf("%s: run %d is %s: %s", kind, run.ID, run.Status, run.Failure)
 	case slices.Contains(llmtest.OfForm(), kind) && (run.Fallback == "" || run.Model):
 		t.Errorf("%s: the answer of a model was taken: %+v", kind, run)
-	case run.Fallback == "" && (!run.Model || len(run.Result.Proposals) != 0):
+	case run.Fallback == "" && (!run.Model || len(run.Result.Proposals) != 0) && kind != "reason_link":
 		t.Errorf("%s: %+v", kind, run)
+	case slices.ContainsFunc(run.Result.Proposals, func(p proposalShown) bool {
+		return p.Action != "settlement.amend_ssi" || strings.Contains(p.Reason, "://")
+	}):
+		t.Errorf("%s: proposes %+v", kind, run.Result.Proposals)
 	case strings.ContainsAny(run.Words, "\x1b\u202e\u200b\a") || strings.Contains(run.Words, "](http"):
 		t.Errorf("%s: the words are not clean: %q", kind, run.Words)
 	}

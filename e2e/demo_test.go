@@ -28,7 +28,7 @@ func TestDemoTwice(t *testing.T) {
 			Detail  string
 			Seconds float64
 		}
-		if err := json.Unmarshal(text, &report); err != nil || len(report) != 25 {
+		if err := json.Unmarshal(text, &report); err != nil || len(report) != 30 {
 			t.Fatalf("the report has %d steps, %v", len(report), err)
 		}
 		for _, step := range report {

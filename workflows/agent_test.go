@@ -111,8 +111,8 @@ func TestAgentRunTakesItsSteps(t *testing.T) {
 		actions int
 		status  approval.Status
 	}{
-		"triage":        {agent.Triage, "approve-1", nil, "begin gather analyse", agent.Done, 0, approval.Consumed},
-		"remediation":   {agent.Remediate, "approve-1", nil, "begin gather analyse plan", agent.Done, 2, approval.Consumed},
+		"triage":        {agent.Triage, "approve-1", nil, "begin gather analyse fail", agent.Done, 0, approval.Consumed},
+		"remediation":   {agent.Remediate, "approve-1", nil, "begin gather analyse plan fail", agent.Done, 2, approval.Consumed},
 		"rejected":      {agent.Remediate, "reject-1", nil, "", "", 0, approval.Rejected},
 		"nobody":        {agent.Remediate, "", nil, "", "", 0, approval.Expired},
 		"gather fails":  {agent.Remediate, "approve-1", map[string]error{"gather": refusal("a")}, "begin gather fail", agent.Failed, 0, approval.Consumed},
