@@ -384,6 +384,8 @@ func (p *peopleDesk) compensation(t *testing.T) {
 		}
 		r := p.until(t, id, "done", "compensated")
 		key, feed := r.str("idempotency_key"), fmt.Sprintf("F-%d", n+1)
+		// What the switch back begins would otherwise end as badly as the next switch is to.
+		eventually(t, "the feed has been switched back", func() bool { return p.field(t, "feed", feed, "status") != "switching" })
 		if effects := p.sandboxEffects(t); effects[key] != 1 || effects[key+"-undo"] != 1 || p.field(t, "feed", feed, "active") != "primary" {
 			t.Errorf("effects %v of %s; active is %s", effects, key, p.field(t, "feed", feed, "active"))
 		}
