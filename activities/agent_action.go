@@ -92,7 +92,7 @@ func (x *Actions) BeginAction(ctx context.Context, in GateRef) (ActionState, err
 		if err != nil {
 			return err
 		}
-		if err := a.Matches(m.action); err != nil {
+		if err := errors.Join(a.Matches(m.action), remediation.NeedsPeople(m.policy)); err != nil {
 			return err
 		}
 		w := act{tx: tx, firstRun: in.FirstRun, by: ledger.Itself("worker"), m: m, Action: a}

@@ -231,6 +231,16 @@ func commandText(c action.Command) string {
 	return strings.Join(parts, " ")
 }
 
+// NeedsPeople refuses, as a fault of kind Forbidden, a policy that approves by
+// itself: what an agent planned is carried out by people's word only.
+func NeedsPeople(p *approval.Policy) error {
+	if p.Auto {
+		return fault.New(fault.Forbidden, "people-required",
+			"policy %s approves by itself, and no plan of an agent is carried out without people; take auto out of it", p.ID)
+	}
+	return nil
+}
+
 // Matches reports why an approved action is not exactly the one that was planned,
 // as a fault of kind Forbidden.
 func (x Action) Matches(approved approval.Action) error {
