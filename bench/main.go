@@ -1,0 +1,110 @@
+// Command bench measures finobs against floors that are measured in the same run
+// on the same machine: for each figure there is a smallest program that does the
+// same in the plainest way, and what counts is the ratio. docs/performance.md says
+// how to read it.
+//
+//	go run ./bench [-only gate,ledger] [-rounds 5] [-out bench/report.json]
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// suite is a group of comparisons that share a set-up.
+type suite struct {
+	name  string
+	about string
+	run   func(context.Context, *bench) error
+}
+
+// suites in the order in which they run.
+var suites = []suite{
+	{"gate", "request, approve, recorded, effect: through the HTTP API against a minimal gated flow", measureGate},
+}
+
+// bench is one run.
+type bench struct {
+	rounds  int
+	profile string // folder for profiles; empty: none are taken
+	dir     string // for state; deleted at the end
+	report  report
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) (err error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := flags.String("only", "", "comma-separated suites; default: all")
+	rounds := flags.Int("rounds", 5, "rounds of each figure, alternating with its floor")
+	out := flags.String("out", "bench/report.json", "where the report goes")
+	plots := flags.String("plots", "docs/images", "folder for plots; empty: none")
+	profile := flags.String("profile", "", "folder for CPU profiles of the processes; empty: none")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	chosen, err := choose(*only)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "finobs-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := os.Chmod(dir, 0o755); err != nil { // Postgres may run as another user
+		return err
+	}
+	b := &bench{rounds: *rounds, profile: *profile, dir: dir, report: newReport()}
+	for _, s := range chosen {
+		fmt.Printf("\n%s: %s\n", s.name, s.about)
+		if err := s.run(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	b.report.print(os.Stdout)
+	if err := b.report.save(*out); err != nil {
+		return err
+	}
+	if *plots == "" {
+		return nil
+	}
+	return b.report.plot(*plots)
+}
+
+func choose(only string) ([]suite, error) {
+	if only == "" {
+		return suites, nil
+	}
+	var out []suite
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(suites, func(s suite) bool { return s.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no suite %q; there are %s", name, names())
+		}
+		out = append(out, suites[i])
+	}
+	return out, nil
+}
+
+func names() string {
+	var out []string
+	for _, s := range suites {
+		out = append(out, s.name)
+	}
+	return strings.Join(out, ", ")
+}
