@@ -28,6 +28,7 @@ type suite struct {
 // suites in the order in which they run.
 var suites = []suite{
 	{"gate", "request, approve, recorded, effect: through the HTTP API against a minimal gated flow", measureGate},
+	{"ledger", "appends with the log being made, against plain prepared inserts", measureLedger},
 }
 
 // bench is one run.
