@@ -180,6 +180,8 @@ type Run struct {
 
 	EvidenceSHA256 string // of the bundle, in hexadecimal; empty: not gathered yet
 	Result         *Result
+
+	Broken string // why the row cannot be read in full, for those who only look
 }
 
 // Result is what came of a run.
