@@ -361,7 +361,7 @@ func (w *act) outcome(ctx context.Context, got remediation.Outcome) error {
 // finish writes a status with its entry. The lease stays until the target is well
 // again, and as long as nobody knows what became of the command.
 func (w *act) finish(ctx context.Context, to remediation.Status, why string) error {
-	w.Status, w.StatusReason = to, why
+	w.Status, w.StatusReason = to, agent.Shorten(why, mostWhy)
 	if to.Terminal() {
 		w.EndedAt = w.tx.Now()
 		w.Leased = to == remediation.Done
@@ -376,7 +376,7 @@ func (w *act) finish(ctx context.Context, to remediation.Status, why string) err
 	if w.EffectID != "" {
 		details["effect_id"] = w.EffectID
 	}
-	return w.append(ctx, "effect."+string(to), "outcome", string(to), why, details)
+	return w.append(ctx, "effect."+string(to), "outcome", string(to), w.StatusReason, details)
 }
 
 func (w *act) supersede(ctx context.Context, why string) error {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"finobs/internal/action"
+	"finobs/internal/agent"
 	"finobs/internal/canonical"
 	"finobs/internal/failpoint"
 	"finobs/internal/fault"
@@ -97,14 +98,14 @@ func (w *act) recovered(ctx context.Context, to remediation.Recovery, why string
 	if w.Recovery == to {
 		return nil
 	}
-	w.Recovery, w.RecoveryReason = to, why
+	w.Recovery, w.RecoveryReason = to, agent.Shorten(why, mostWhy)
 	if err := w.tx.SaveAction(ctx, w.Action); err != nil {
 		return err
 	}
 	if err := w.tx.NudgeLife(ctx, w.IncidentID); err != nil {
 		return err
 	}
-	return w.append(ctx, "effect."+string(to), "recovery", string(to), why, canonical.Object{})
+	return w.append(ctx, "effect."+string(to), "recovery", string(to), w.RecoveryReason, canonical.Object{})
 }
 
 // CompensateAction takes an action back that did not help. People approved it with

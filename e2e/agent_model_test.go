@@ -344,7 +344,7 @@ func (m *modelDesk) changed(t *testing.T, id string, model bool) {
 		found  string
 		change func(exchanges [][]byte, evidence []byte)
 	}{
-		{"the record has no answer to this request", func(exchanges [][]byte, _ []byte) {
+		{"run " + id + ": the record has no answer to this request", func(exchanges [][]byte, _ []byte) {
 			exchanges[0] = []byte(strings.Replace(string(exchanges[0]), `"model":"test"`, `"model":"tesu"`, 1))
 		}},
 		{"not the recorded", func(_ [][]byte, evidence []byte) { evidence[len(evidence)/2] ^= 1 }},

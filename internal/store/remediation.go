@@ -215,11 +215,13 @@ func actionQuery(f ActionFilter, p Page) (string, []any) {
 	switch s := remediation.Status(f.Standing); {
 	case s == "":
 		standing = `$2 = ''`
-	case !slices.Contains(remediation.Statuses(), s) || s == remediation.Planned || s == remediation.Executing || s == remediation.Superseded:
-		// Of what is planned, the approval says where it stands. The statuses are named
-		// besides, for the index.
-		standing = `status IN ('planned', $2) AND $2 = CASE WHEN status <> 'planned' THEN status WHEN approval_status IS NULL THEN 'planned'
-				WHEN approval_status = 'consumed' THEN 'executing' ELSE approval_status END`
+	case s == remediation.Planned:
+		standing = `status = $2 AND NOT asked AND approval_status IS NULL`
+	case s == remediation.Executing || s == remediation.Superseded:
+		// The statuses are named besides, for the index.
+		standing = `status IN ('planned', $2) AND $2 = CASE WHEN status <> 'planned' THEN status WHEN approval_status = 'consumed' THEN 'executing' ELSE approval_status END`
+	case !slices.Contains(remediation.Statuses(), s): // of what is planned, the approval says where it stands
+		standing = `status = 'planned' AND approval_status = $2 AND $2 <> 'consumed'`
 	}
 	return `SELECT ` + shownActionColumns + ` FROM api.agent_action
 		WHERE ($1 = 0 OR action_id < $1) AND ` + standing + ` AND ($3 = '' OR type = $3) AND ($4 = 0 OR incident_id = $4) AND ($5 = 0 OR run_id = $5)
