@@ -69,7 +69,7 @@ func (p *peopleDesk) tampering(t *testing.T) {
 	// all others: others are still asked for and done, and the list says what is broken.
 	if err := exec1(p.stack, fmt.Sprintf(`CREATE TEMP TABLE broken AS SELECT * FROM finobs.agent_action WHERE action_id = %d;
 		UPDATE broken SET asked = false;
-		INSERT INTO finobs.agent_action SELECT (jsonb_populate_record(b, jsonb_build_object('action_id', nextval('finobs.approval_id_seq'), 'ordinal', 100 + n))).*
+		INSERT INTO finobs.agent_action SELECT (jsonb_populate_record(b, jsonb_build_object('action_id', nextval('finobs.approval_id'), 'ordinal', 100 + n))).*
 		FROM broken b, generate_series(1, 120) n`, ids[0])); err != nil {
 		t.Fatal(err)
 	}
