@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"finobs/activities"
+	"finobs/internal/agent"
 	"finobs/internal/canonical"
 	"finobs/internal/remediation"
 	"finobs/workflows"
@@ -77,6 +78,31 @@ func (p *peopleDesk) tampering(t *testing.T) {
 	p.releases(t, next[0])
 	p.until(t, next[0], "done", "recovered")
 	p.brokenAreListed(t, ids[0])
+	p.riskUnderstated(t)
+}
+
+// riskUnderstated plants plans beside one that a run made, as whoever writes as a worker
+// can: one whose row says that it is of low risk, and one more than a run may plan. The
+// first is asked for under the risk that the catalogue knows, the other never.
+func (p *peopleDesk) riskUnderstated(t *testing.T) {
+	t.Helper()
+	_, ids := p.planned(t, "alice", false, 1, "settlement:R-5")
+	plan := text(t, p.stack, "SELECT convert_from(plan, 'UTF8') FROM finobs.agent_action WHERE action_id = $1", ids[0])
+	plant := func(ordinal int) (id int64) {
+		b := []byte(strings.Replace(plan, "late_matching", fmt.Sprintf("late_matching_%d", ordinal), 1))
+		scan(t, p.stack, &id, fmt.Sprintf(`INSERT INTO finobs.agent_action SELECT (jsonb_populate_record(a, jsonb_build_object('action_id', nextval('finobs.approval_id'),
+			'ordinal', %d, 'asked', false, 'risk_tier', 'low', 'plan', '\x%x', 'plan_digest', '%s'))).* FROM finobs.agent_action a WHERE action_id = %d RETURNING action_id`,
+			ordinal, b, canonical.DigestBytes(remediation.PlanDigestDomain, b), ids[0]))
+		return id
+	}
+	surplus, understated := plant(agent.MaxProposals+1), plant(2)
+	p.pending(t, understated)
+	if got := p.call(t, "alice", "GET", fmt.Sprintf("/approval/%d", understated), "").str("risk_tier"); got != "high" {
+		t.Errorf("a plan of high risk is asked for as %s", got)
+	}
+	if r := p.action(t, surplus); r.str("status") != "planned" || r.str("broken") != "" {
+		t.Errorf("the sixth plan of a run: %s", r.Body)
+	}
 }
 
 // brokenAreListed looks at lists in which one plan, and one run, was changed behind

@@ -2,8 +2,11 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
+	"finobs/internal/config"
 	"finobs/internal/fault"
 )
 
@@ -16,5 +19,16 @@ func TestAReplayNamesItsRun(t *testing.T) {
 	}
 	if got := fault.CodeOf(ofRun(7, fault.New(fault.NotFound, "replay-miss", "x"))); got != "replay-miss" {
 		t.Errorf("the code is %s", got)
+	}
+}
+
+func TestTheTimeToGetWellHasBounds(t *testing.T) {
+	for _, bad := range []time.Duration{0, -time.Minute, time.Millisecond, 11 * time.Minute} {
+		if _, err := loadAgents(config.Agents{Recovery: bad}); err == nil || !strings.Contains(err.Error(), "FINOBS_ACTION_RECOVERY is "+bad.String()+"; it must be 1s to 10m0s") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if _, err := loadAgents(config.Agents{Recovery: time.Second}); err != nil {
+		t.Error(err)
 	}
 }

@@ -191,7 +191,7 @@ func (t Type) Verify(before, after Object, p Plan) (Verdict, string) {
 
 // Compensate is the command that offsets a plan that was applied, and false when
 // there is none: the action is irreversible, or what was is not worth going back
-// to. The command is an action like any other: it needs a plan, and approval.
+// to. People approve it as part of the plan.
 func (t Type) Compensate(before Object, p Plan) (Command, bool) {
 	if t.Undo == nil {
 		return Command{}, false
