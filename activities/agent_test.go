@@ -181,6 +181,20 @@ func TestAFailedRunStaysFailed(t *testing.T) {
 	d.entriesOf(t, map[string]int{"agent.failed": 1, "agent.evidence": 0})
 }
 
+// A reason of any length ends a run: an entry that is too long would be tried for ever.
+func TestALongReasonEndsARun(t *testing.T) {
+	d := newDesk(t)
+	x := d.agents(newPlant())
+	ref := d.begun(t, x, agent.Request{Kind: agent.Triage, IncidentID: d.opens(t), Mode: approval.Live})
+	if _, err := run[any](t, x.FailRun, activities.FailRunInput{RunRef: ref, Why: strings.Repeat("so it went, ", 10_000)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.agentRun(t, ref.RunID); got.Status != agent.Failed || !strings.HasSuffix(got.Failure, "[cut]\n") || len(got.Failure) > 2000 {
+		t.Errorf("the run: %s %.100q", got.Status, got.Failure)
+	}
+	d.entriesOf(t, map[string]int{"agent.failed": 1})
+}
+
 // Compliance keeps each finding once, with its entry.
 func TestFindingsAreKeptOnce(t *testing.T) {
 	d := newDesk(t)

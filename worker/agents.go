@@ -177,9 +177,13 @@ func outcomeOf(o connector.Outcome) remediation.Outcome {
 	case connector.Absent:
 		out.Status = remediation.Absent
 	case connector.Failed:
-		out.Status = remediation.Refused
-		if o.Code == "version_moved" {
+		switch o.Code {
+		case "version_moved":
 			out.Status = remediation.Moved
+		case "key_reused": // an attempt before has arrived, over another version: what became of it is asked
+			out.Status = remediation.Unheard
+		default:
+			out.Status = remediation.Refused
 		}
 	default:
 		out.Status = remediation.Unheard

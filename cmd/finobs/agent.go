@@ -73,9 +73,19 @@ func (c caller) replay(ctx context.Context, id int64, rulebookFile string) (said
 		return "", "", err
 	}
 	if said, err = record.replay(ctx, book); err != nil {
-		return "", "", fmt.Errorf("run %d: %w", id, err)
+		return "", "", ofRun(id, err)
 	}
 	return said, record.SHA256["output"], nil
+}
+
+// ofRun says which run an error is about. The message of a fault is shown in the place
+// of the error, so that it has to say so itself.
+func ofRun(id int64, err error) error {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return fmt.Errorf("run %d: %w", id, err)
+	}
+	return fault.Wrap(err, f.Kind, f.Code, "run %d: %s", id, f.Message)
 }
 
 // runRecord is the answer of GET /agent/runs/{id}/record.

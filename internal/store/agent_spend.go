@@ -107,8 +107,9 @@ func (t *Tx) KeepQuestion(ctx context.Context, runID int64, q agent.Question) (a
 	return out, nil
 }
 
-// InsertExchanges keeps what went to a model and came back, after what an earlier
-// attempt kept.
+// InsertExchanges keeps what went to a model and came back in the attempt that ends a
+// run, in the transaction that does. What attempts that died were told is not known;
+// that they may have asked is, by their reservations.
 func (t *Tx) InsertExchanges(ctx context.Context, runID int64, list []agent.Exchange) error {
 	for n, x := range list {
 		sum, err := t.putBlob(ctx, x.Bytes)

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"finobs/internal/approval"
 	"finobs/internal/fault"
+	"finobs/internal/remediation"
 
 	"github.com/lib/pq"
 )
@@ -131,7 +133,8 @@ const (
 		approver_kind, approver_desk, on_behalf_of, fallback, summary_sha256`
 )
 
-// InsertRequest records a new request. A Conflict of code approval-open means
+// InsertRequest records a new request, and of one for a planned action that it is
+// asked for. A Conflict of code approval-open means
 // that the same action is open under another approval.
 func (t *Tx) InsertRequest(ctx context.Context, r approval.Request, a approval.Action) error {
 	_, err := t.exec(ctx, `
@@ -148,6 +151,12 @@ func (t *Tx) InsertRequest(ctx context.Context, r approval.Request, a approval.A
 	}
 	if err != nil {
 		return fmt.Errorf("recording approval %d: %w", r.ID, err)
+	}
+	if !strings.HasPrefix(r.Kind, remediation.KindPrefix) {
+		return nil
+	}
+	if _, err := t.exec(ctx, `UPDATE finobs.agent_action SET asked = true WHERE action_id = $1`, r.ID); err != nil {
+		return fmt.Errorf("marking action %d as asked for: %w", r.ID, err)
 	}
 	return nil
 }

@@ -174,6 +174,22 @@ func (t *Tx) FailedTrades(ctx context.Context) ([]detect.FailedTrade, bool, erro
 // mostOutcomes bounds how many unknown outcomes are looked at in one run.
 const mostOutcomes = 1000
 
+// outcomesQuery reads what UnknownOutcomes lists.
+const outcomesQuery = `
+	SELECT 'notification' AS what, notification_id::text AS id, status, detail, updated_at AS since FROM finobs.notification
+	WHERE status IN ('dead', 'unknown') AND updated_at < $1::timestamptz - $2 * interval '1 second'
+	UNION ALL
+	SELECT 'delivery', export_id || ' to ' || destination, status, detail, ended_at FROM (
+		SELECT DISTINCT ON (export_id, destination) export_id, destination, status, detail, ended_at
+		FROM finobs.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
+	WHERE status IN ('failed', 'unknown') AND ended_at < $1::timestamptz - $2 * interval '1 second'
+	UNION ALL
+	SELECT 'action', action_id::text, CASE status WHEN 'unknown' THEN status ELSE recovery END, type || ' on ' || target_kind || ' ' || target_id,
+		coalesce(sent_at, began_at) FROM finobs.agent_action
+	WHERE (status = 'unknown' OR recovery = 'compensation_unknown') AND NOT is_simulation
+		AND coalesce(sent_at, began_at) < $1::timestamptz - $2 * interval '1 second'
+	ORDER BY 1, 2 LIMIT $3`
+
 // UnknownOutcomes reads sendings, and actions on desks' systems, of which nobody knows what became, or that failed
 // for good, and at which nothing has happened for a while. It reports whether that
 // is all of them.
@@ -185,20 +201,7 @@ func (t *Tx) UnknownOutcomes(ctx context.Context, after time.Duration) ([]detect
 		Detail string    `db:"detail"`
 		Since  time.Time `db:"since"`
 	}
-	err := t.list(ctx, &rows, `
-		SELECT 'notification' AS what, notification_id::text AS id, status, detail, updated_at AS since FROM finobs.notification
-		WHERE status IN ('dead', 'unknown') AND updated_at < $1::timestamptz - $2 * interval '1 second'
-		UNION ALL
-		SELECT 'delivery', export_id || ' to ' || destination, status, detail, ended_at FROM (
-			SELECT DISTINCT ON (export_id, destination) export_id, destination, status, detail, ended_at
-			FROM finobs.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
-		WHERE status IN ('failed', 'unknown') AND ended_at < $1::timestamptz - $2 * interval '1 second'
-		UNION ALL
-		SELECT 'action', action_id::text, CASE status WHEN 'unknown' THEN status ELSE recovery END, type || ' on ' || target_kind || ' ' || target_id,
-			coalesce(sent_at, began_at) FROM finobs.agent_action
-		WHERE (status = 'unknown' OR recovery = 'compensation_unknown') AND NOT is_simulation
-			AND coalesce(sent_at, began_at) < $1::timestamptz - $2 * interval '1 second'
-		ORDER BY 1, 2 LIMIT $3`, t.now, after.Seconds(), mostOutcomes)
+	err := t.list(ctx, &rows, outcomesQuery, t.now, after.Seconds(), mostOutcomes)
 	if err != nil {
 		return nil, false, fmt.Errorf("looking for unknown outcomes: %w", err)
 	}

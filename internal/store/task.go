@@ -54,24 +54,27 @@ type OutcomeTask struct {
 	Since  time.Time `db:"since"`
 }
 
+// outcomeTasksQuery reads what OutcomeTasks lists.
+const outcomeTasksQuery = `
+	SELECT * FROM (
+		SELECT 'notification' AS what, notification_id::text AS id, subject AS title, status, updated_at AS since FROM api.notification
+		WHERE $1 AND status IN ('dead', 'unknown')
+		UNION ALL
+		SELECT 'delivery', export_id::text, 'Delivery of export ' || export_id || ' to ' || destination, status, ended_at FROM (
+			SELECT DISTINCT ON (export_id, destination) export_id, destination, status, ended_at
+			FROM api.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
+		WHERE $2 AND status IN ('failed', 'unknown')
+		UNION ALL
+		SELECT 'action', action_id::text, type || ' on ' || target_kind || ' ' || target_id, CASE status WHEN 'unknown' THEN status ELSE recovery END,
+			coalesce(sent_at, began_at) FROM api.agent_action
+		WHERE $3 AND (status = 'unknown' OR recovery = 'compensation_unknown') AND NOT (requester_iss = $4 AND requester_sub = $5)) AS outcomes
+	ORDER BY since, what, id LIMIT $6`
+
 // OutcomeTasks reads sendings and actions that somebody has to look after, oldest
 // first. Whoever asked for an action does not look after it.
 func (r *Reader) OutcomeTasks(ctx context.Context, notices, deliveries, actions bool, who approval.Person, limit int) ([]OutcomeTask, error) {
 	rows := []OutcomeTask{}
-	err := r.db.SelectContext(ctx, &rows, `
-		SELECT * FROM (
-			SELECT 'notification' AS what, notification_id::text AS id, subject AS title, status, updated_at AS since FROM api.notification
-			WHERE $1 AND status IN ('dead', 'unknown')
-			UNION ALL
-			SELECT 'delivery', export_id::text, 'Delivery of export ' || export_id || ' to ' || destination, status, ended_at FROM (
-				SELECT DISTINCT ON (export_id, destination) export_id, destination, status, ended_at
-				FROM api.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
-			WHERE $2 AND status IN ('failed', 'unknown')
-			UNION ALL
-			SELECT 'action', action_id::text, type || ' on ' || target_kind || ' ' || target_id, CASE status WHEN 'unknown' THEN status ELSE recovery END,
-				coalesce(sent_at, began_at) FROM api.agent_action
-			WHERE $3 AND (status = 'unknown' OR recovery = 'compensation_unknown') AND NOT (requester_iss = $4 AND requester_sub = $5)) AS outcomes
-		ORDER BY since, what, id LIMIT $6`, notices, deliveries, actions, who.Issuer, who.Subject, limit)
+	err := r.db.SelectContext(ctx, &rows, outcomeTasksQuery, notices, deliveries, actions, who.Issuer, who.Subject, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing outcomes that are not known: %w", classify(err))
 	}
