@@ -81,7 +81,7 @@ type model struct{ analyst *llm.Analyst }
 // Ask implements activities.Model.
 func (m model) Ask(ctx context.Context, q activities.ModelQuestion) (activities.ModelAnswer, error) {
 	got, err := m.analyst.Analyse(ctx, ModelRequest(q))
-	out := activities.ModelAnswer{Output: got.Output, Version: ModelVersion(got.Version)}
+	out := activities.ModelAnswer{Output: got.Output, Version: ModelVersion(got.Version), Said: got.Said}
 	for _, x := range got.Exchanges {
 		b, encodeErr := json.Marshal(x)
 		if encodeErr != nil {
