@@ -74,8 +74,8 @@ func (a *Analyst) options(schema *property) []llms.CallOption {
 type reply struct {
 	text     string
 	others   []string // what it said beside the text: calls of tools that were not offered, other choices
-	problem  string // why it is not worth reading; empty: it is
-	hopeless bool   // and asking again would not help
+	problem  string   // why it is not worth reading; empty: it is
+	hopeless bool     // and asking again would not help
 	reported Tokens
 }
 
