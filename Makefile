@@ -54,6 +54,7 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzReadCases -fuzztime 1m -fuzzminimizetime 1x ./internal/rulebook
 	go test -run '^$$' -fuzz FuzzLoadBudget -fuzztime 1m -fuzzminimizetime 1x ./internal/budget
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
+	go test -run '^$$' -fuzz FuzzSpoken -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
 	go test -run '^$$' -fuzz FuzzAnswerOfServer -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
 	go test -run '^$$' -fuzz FuzzParameters -fuzztime 1m ./internal/action
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./internal/connector

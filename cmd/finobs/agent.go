@@ -143,7 +143,11 @@ func (r runRecord) replayRules(book *rulebook.Rulebook, bundle []agent.Evidence,
 		code, _, _ := bytes.Cut([]byte(r.Fallback), []byte(":"))
 		// A call that was never made left no exchange: the replay misses it.
 		unmade := (string(code) == llm.CodeOverBudget || string(code) == llm.CodeCircuitOpen) && fault.CodeOf(modelFailed) == llm.CodeReplayMiss
-		if !unmade && (modelFailed == nil || fault.CodeOf(modelFailed) != string(code)) {
+		switch {
+		case unmade:
+		case modelFailed == nil:
+			return agent.Output{}, fmt.Errorf("the model failed with %s in the record, and answers in the replay: its exchanges are not those of the run", code)
+		case fault.CodeOf(modelFailed) != string(code):
 			return agent.Output{}, fmt.Errorf("the model failed with %s in the record, and in the replay with: %w", code, modelFailed)
 		}
 	}

@@ -53,6 +53,16 @@ func (t *Tx) LastHeard(ctx context.Context) (detect.Heard, error) {
 	return out, nil
 }
 
+// DetectorDeclared reads when a worker made known last how a detector works: when it
+// began.
+func (t *Tx) DetectorDeclared(ctx context.Context, name detect.Name) (time.Time, error) {
+	var at time.Time
+	if err := t.get(ctx, &at, `SELECT updated_at FROM finobs.detector WHERE name = $1`, name); err != nil {
+		return time.Time{}, fmt.Errorf("reading when detector %s was declared: %w", name, err)
+	}
+	return at.UTC(), nil
+}
+
 // Bursts reads, for each system that refused something since the event after, the
 // window with the most refusals of those that a new one is in, and the last event
 // that it looked at.
