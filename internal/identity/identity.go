@@ -124,11 +124,10 @@ func (v *Verifier) Verify(token string, now time.Time) (approval.Principal, erro
 
 // check holds for every token, minted or received.
 func (c claims) check() error {
+	if err := checkSubject(c.Subject); err != nil {
+		return err
+	}
 	switch {
-	case strings.TrimSpace(c.Subject) == "" || len(c.Subject) > maxSubject:
-		return fmt.Errorf("the subject must have 1 to %d bytes", maxSubject)
-	case strings.ContainsFunc(c.Subject, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return errors.New("the subject holds control characters")
 	case len(c.Desk) > maxDesk || strings.ContainsFunc(c.Desk, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return fmt.Errorf("the desk must have at most %d bytes and no white space", maxDesk)
 	case c.Expiry == nil || c.IssuedAt == nil:
