@@ -1,6 +1,7 @@
 package identity_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -180,7 +181,7 @@ func TestAnIDTokenThatDoesNotHold(t *testing.T) {
 				return false
 			}
 			w.Header().Set("Content-Type", "application/json")
-			w.Write([]byte(`{"access_token":"opaque","token_type":"Bearer","id_token":"` + token + `"}`))
+			fmt.Fprintf(w, `{"access_token":"opaque","token_type":"Bearer","id_token":%q}`, token)
 			return true
 		})
 		_, err := issuer.Finish(t.Context(), newFlow(), base+"/login/callback", url.Values{"state": {"state"}, "code": {"c"}}, time.Now())

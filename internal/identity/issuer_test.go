@@ -152,11 +152,7 @@ func TestEveryDefectOfAnAccessTokenIsRefused(t *testing.T) {
 		change(c)
 		refused[name] = p.Sign(t, typ, c)
 	}
-	for name, header := range map[string]map[string]any{
-		"no typ": {}, "typ JWT": {"typ": "JWT"}, "typ of an ID token": {"typ": "id+jwt"}, "typ is a number": {"typ": 1},
-		"jku": {"typ": "at+jwt", "jku": p.URL + "/keys"}, "x5u": {"typ": "at+jwt", "x5u": p.URL}, "JKU": {"typ": "at+jwt", "JKU": p.URL},
-		"crit": {"typ": "at+jwt", "crit": []string{"exp"}, "exp": 1}, "jwk": {"typ": "at+jwt", "jwk": map[string]string{"kty": "oct", "k": "AAAA"}},
-	} {
+	for name, header := range badHeaders(p) {
 		refused["header: "+name] = p.Sign(t, header, p.Claims("alice", "app"))
 	}
 	forger := oidctest.Start(t, jose.RS256) // has keys of its own
@@ -193,6 +189,15 @@ func TestEveryDefectOfAnAccessTokenIsRefused(t *testing.T) {
 	var none *identity.Issuers
 	if _, err := none.Verify(t.Context(), good, now); !errors.Is(err, identity.ErrForeign) {
 		t.Errorf("without providers: %v", err)
+	}
+}
+
+// badHeaders are what an access token's header must not be.
+func badHeaders(p *oidctest.Provider) map[string]map[string]any {
+	return map[string]map[string]any{
+		"no typ": {}, "typ JWT": {"typ": "JWT"}, "typ of an ID token": {"typ": "id+jwt"}, "typ is a number": {"typ": 1},
+		"jku": {"typ": "at+jwt", "jku": p.URL + "/keys"}, "x5u": {"typ": "at+jwt", "x5u": p.URL}, "JKU": {"typ": "at+jwt", "JKU": p.URL},
+		"crit": {"typ": "at+jwt", "crit": []string{"exp"}, "exp": 1}, "jwk": {"typ": "at+jwt", "jwk": map[string]string{"kty": "oct", "k": "AAAA"}},
 	}
 }
 

@@ -230,7 +230,7 @@ func (p *Provider) Token(t testing.TB, sub, clientID string) string {
 // MachineToken gets a machine's token as machines do, by client credentials.
 func (p *Provider) MachineToken(t testing.TB, id, secret string) string {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodPost, p.URL+"/oauth/token", strings.NewReader(url.Values{"grant_type": {"client_credentials"}}.Encode()))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.URL+"/oauth/token", strings.NewReader(url.Values{"grant_type": {"client_credentials"}}.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}

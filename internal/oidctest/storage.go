@@ -245,7 +245,7 @@ func (c *client) LoginURL(id string) string           { return c.issuer + "/choo
 func (c *client) AccessTokenType() op.AccessTokenType { return c.kind }
 func (c *client) IDTokenLifetime() time.Duration      { return time.Hour }
 func (c *client) DevMode() bool                       { return true }
-func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string {
+func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:staticcheck // the interface is called so
 	return slices.Clone[[]string]
 }
 func (c *client) RestrictAdditionalAccessTokenScopes() func([]string) []string {
