@@ -50,6 +50,7 @@ var (
 	Version   = few("version") // of an analyst
 	Judgement = oneOf("judgement", "agreed", "ai_override", "manual_override")
 	Signal    = oneOf("signal", Traces, Metrics)
+	Pool      = oneOf("pool", "api", "worker", "sequencer") // of connections, by the role that it connects as
 )
 
 // Requests for approval, and what becomes of them.
@@ -168,13 +169,25 @@ var (
 		"http.request.method", "server.address", "http.response.status_code")
 	SQLDuration = library(Histogram, "db.client.operation.duration", "s",
 		"How long calls of the database took", short,
-		"db.operation.name", "pool")
+		"db.operation.name", Pool.Key)
 	PoolMax = library(Gauge, "db.sql.connection.max_open", "",
-		"Connections that a pool may have", nil, "pool")
+		"Connections that a pool may have", nil, Pool.Key)
 	PoolOpen = library(Gauge, "db.sql.connection.open", "",
-		"Connections that a pool has, in use and idle", nil, "pool", "status")
+		"Connections that a pool has, in use and idle", nil, Pool.Key, "status")
 	PoolWaits = library(Counter, "db.sql.connection.wait", "",
-		"How often somebody waited for a connection", nil, "pool")
+		"How often somebody waited for a connection", nil, Pool.Key)
 	PoolWaiting = library(Counter, "db.sql.connection.wait_duration", "ms",
-		"How long was waited for connections", nil, "pool")
+		"How long was waited for connections", nil, Pool.Key)
+)
+
+// Attributes of spans, which may hold ids: spans are sent to a collector, and are no
+// dimension of anything.
+const (
+	SpanApprovalID   = "finobs.approval.id"
+	SpanRequestID    = "finobs.request.id"
+	SpanEntryID      = "finobs.ledger.entry_id"
+	SpanEntryType    = "finobs.ledger.type"
+	SpanEntryTraceID = "finobs.ledger.trace_id" // of the entry: that of the request which caused it
+	SpanSubjectKind  = "finobs.subject.kind"
+	SpanSubjectID    = "finobs.subject.id"
 )
