@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,9 +10,9 @@ import (
 	"time"
 
 	"github.com/prometheus/otlptranslator"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 )
 
@@ -53,26 +54,21 @@ func list(i Instrument, attributes []*Attribute) *Instrument {
 	for _, a := range attributes {
 		i.Attributes = append(i.Attributes, a.Key)
 	}
+	i.counter, i.histogram, i.gauge = noop.Float64Counter{}, noop.Float64Histogram{}, noop.Float64ObservableGauge{}
 	catalogue = append(catalogue, &i)
 	return &i
 }
 
 func counter(name, unit, description string, attributes ...*Attribute) *Instrument {
-	i := list(Instrument{Name: name, Unit: unit, Description: description, Kind: Counter}, attributes)
-	i.counter = must(otel.Meter(scope).Float64Counter(name, metric.WithUnit(unit), metric.WithDescription(description)))
-	return i
+	return list(Instrument{Name: name, Unit: unit, Description: description, Kind: Counter}, attributes)
 }
 
 func histogram(name, unit, description string, buckets []float64, attributes ...*Attribute) *Instrument {
-	i := list(Instrument{Name: name, Unit: unit, Description: description, Kind: Histogram, Buckets: buckets}, attributes)
-	i.histogram = must(otel.Meter(scope).Float64Histogram(name, metric.WithUnit(unit), metric.WithDescription(description)))
-	return i
+	return list(Instrument{Name: name, Unit: unit, Description: description, Kind: Histogram, Buckets: buckets}, attributes)
 }
 
 func gauge(name, unit, description string, attributes ...*Attribute) *Instrument {
-	i := list(Instrument{Name: name, Unit: unit, Description: description, Kind: Gauge}, attributes)
-	i.gauge = must(otel.Meter(scope).Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description)))
-	return i
+	return list(Instrument{Name: name, Unit: unit, Description: description, Kind: Gauge}, attributes)
 }
 
 // library lists an instrument that a library makes.
@@ -80,6 +76,29 @@ func library(kind Kind, name, unit, description string, buckets []float64, attri
 	i := list(Instrument{Name: name, Unit: unit, Description: description, Kind: kind, Buckets: buckets, Library: true}, nil)
 	i.Attributes = attributes
 	return i
+}
+
+// meter is the process's, once Start has set it; until then nothing is measured.
+var meter metric.Meter = noop.Meter{}
+
+// bind makes the instruments of the catalogue those of a meter.
+func bind(m metric.Meter) error {
+	var errs []error
+	for _, i := range catalogue {
+		var err error
+		switch {
+		case i.Library:
+		case i.Kind == Counter:
+			i.counter, err = m.Float64Counter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+		case i.Kind == Histogram:
+			i.histogram, err = m.Float64Histogram(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+		default:
+			i.gauge, err = m.Float64ObservableGauge(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+		}
+		errs = append(errs, err)
+	}
+	meter = m
+	return errors.Join(errs...)
 }
 
 // must is for names that stand in the code: a bad one is found by the first test.
@@ -124,7 +143,7 @@ func Show(read func(context.Context) ([]Reading, error), gauges ...*Instrument) 
 	for _, g := range gauges {
 		observables = append(observables, g.gauge)
 	}
-	registration, err := otel.Meter(scope).RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+	registration, err := meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		ctx, cancel := context.WithTimeout(ctx, readTimeout)
 		defer cancel()
 		readings, err := read(ctx)

@@ -52,17 +52,21 @@ type Telemetry struct {
 
 // Start sets up the tracer and the meter of the process. Where they send to, and how,
 // is said by OTEL_EXPORTER_OTLP_ENDPOINT and the other variables of OpenTelemetry's
-// exporters. Errors name the setting that is wrong. Stop ends it.
-func Start(ctx context.Context, o Options) (t *Telemetry, err error) {
+// exporters. It is for the start of a process: what is measured before is lost. Errors
+// name the setting that is wrong. Stop ends it.
+func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	t = &Telemetry{}
-	defer func() {
-		if err != nil {
-			t.Stop()
-		}
-	}()
+	t := &Telemetry{}
+	if err := t.start(ctx, o); err != nil {
+		t.Stop()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Telemetry) start(ctx context.Context, o Options) error {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(quietly))
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
 	res, err := resource.Merge(resource.Default(), resource.NewSchemaless(
@@ -70,20 +74,20 @@ func Start(ctx context.Context, o Options) (t *Telemetry, err error) {
 		attribute.String("service.instance.id", uuid.NewString()),
 	))
 	if err != nil {
-		return nil, fmt.Errorf("describing the service: %w", err)
+		return fmt.Errorf("describing the service: %w", err)
 	}
 	if err := t.trace(ctx, res, o.Log); err != nil {
-		return nil, err
+		return err
 	}
 	if err := t.measure(ctx, res, o); err != nil {
-		return nil, err
+		return err
 	}
 	hide, err := t.show()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.stops = append(t.stops, func(context.Context) error { hide(); return nil })
-	return t, nil
+	return nil
 }
 
 // trace sets the tracer up.
@@ -133,6 +137,9 @@ func (t *Telemetry) measure(ctx context.Context, res *resource.Resource, o Optio
 	provider := sdk.NewMeterProvider(options...)
 	otel.SetMeterProvider(provider)
 	t.stops = append(t.stops, provider.Shutdown)
+	if err := bind(provider.Meter(scope)); err != nil {
+		return fmt.Errorf("making instruments: %w", err)
+	}
 	return nil
 }
 
