@@ -24,6 +24,7 @@ import (
 	traces "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"go.yaml.in/yaml/v3"
 	"google.golang.org/grpc"
 )
 
@@ -357,6 +358,54 @@ func TestSettingsOfTelemetry(t *testing.T) {
 	}
 	for _, path := range []string{"/metrics", "/api/metrics"} {
 		want(t, world.call(t, "dave", "GET", path, ""), http.StatusNotFound) // nothing of it is on the public address
+	}
+}
+
+func TestCommandsOfTheTelemetry(t *testing.T) {
+	restartAPI(t, "FINOBS_METRICS_LISTEN=127.0.0.1:0")
+	t.Cleanup(func() { restartAPI(t) })
+	t.Setenv("METRICS", scrapeAddress(t, world, "api"))
+	runCommandsOf(t, "../docs/telemetry.md", "finobs_approval_pending ", "# TYPE finobs_", `"signal":"traces"`)
+}
+
+// The collector's file is YAML in which every part that a pipeline names is there, and
+// what processes send to is what it listens at.
+func TestTheSampleCollector(t *testing.T) {
+	text, err := os.ReadFile("../deploy/otel/collector.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Receivers, Processors, Exporters, Extensions map[string]any
+		Service                                      struct {
+			Extensions []string
+			Pipelines  map[string]struct{ Receivers, Processors, Exporters []string }
+		}
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	named := func(where string, names []string, in map[string]any) {
+		if len(names) == 0 {
+			t.Errorf("%s: none", where)
+		}
+		for _, name := range names {
+			if _, there := in[name]; !there {
+				t.Errorf("%s: %s is not there", where, name)
+			}
+		}
+	}
+	named("extensions", file.Service.Extensions, file.Extensions)
+	for _, signal := range []string{telemetry.Traces, telemetry.Metrics} {
+		p := file.Service.Pipelines[signal]
+		named(signal+" receivers", p.Receivers, file.Receivers)
+		named(signal+" processors", p.Processors, file.Processors)
+		named(signal+" exporters", p.Exporters, file.Exporters)
+	}
+	for _, endpoint := range []string{"grpc: {endpoint: 0.0.0.0:4317}", "http: {endpoint: 0.0.0.0:4318}"} {
+		if !strings.Contains(string(text), endpoint) {
+			t.Errorf("it does not listen at %s", endpoint)
+		}
 	}
 }
 
