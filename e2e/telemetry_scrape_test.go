@@ -19,7 +19,6 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
 )
@@ -76,11 +75,11 @@ func TestWhatIsMeasured(t *testing.T) {
 	m := newModelDesk(t)
 	for name, text := range map[string]string{
 		"sinks.yaml":  fmt.Sprintf("version: 1\nsinks:\n  - name: soc\n    syslog: {address: %q, transport: tcp}\n", sink.Addr()),
-		"places.yaml": "version: 1\ndestinations:\n  - name: archive\n    file: {dir: " + m.Path("archive") + "}\n",
+		"places.yaml": "version: 1\ndestinations:\n  - name: archive\n    file: {dir: " + m.Path("measured") + "}\n",
 	} {
 		keep(t, m.Path(name), []byte(text))
 	}
-	if err := os.Mkdir(m.Path("archive"), 0o755); err != nil {
+	if err := os.Mkdir(m.Path("measured"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	m.measured(t, c, "FINOBS_SINKS="+m.Path("sinks.yaml"), "FINOBS_DESTINATIONS="+m.Path("places.yaml"))
@@ -221,7 +220,7 @@ func (s scraped) askedBy(t *testing.T, where string, expr parser.Expr) {
 		}
 		maps.Copy(known, s[name])
 		for _, m := range selector.LabelMatchers {
-			if m.Name != labels.MetricName && !known[m.Name] {
+			if m.Name != model.MetricNameLabel && !known[m.Name] {
 				t.Errorf("%s: %s has no label %s", where, selector.Name, m.Name)
 			}
 		}

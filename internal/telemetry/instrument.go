@@ -63,8 +63,9 @@ func counter(name, unit, description string, attributes ...*Attribute) *Instrume
 	return list(Instrument{Name: name, Unit: unit, Description: description, Kind: Counter}, attributes)
 }
 
-func histogram(name, unit, description string, buckets []float64, attributes ...*Attribute) *Instrument {
-	return list(Instrument{Name: name, Unit: unit, Description: description, Kind: Histogram, Buckets: buckets}, attributes)
+// histogram makes one of durations, in seconds.
+func histogram(name, description string, buckets []float64, attributes ...*Attribute) *Instrument {
+	return list(Instrument{Name: name, Unit: "s", Description: description, Kind: Histogram, Buckets: buckets}, attributes)
 }
 
 func gauge(name, unit, description string, attributes ...*Attribute) *Instrument {

@@ -55,15 +55,15 @@ var (
 
 // Requests for approval, and what becomes of them.
 var (
-	RequestLatency = histogram("finobs.approval.request.latency", "s",
+	RequestLatency = histogram("finobs.approval.request.latency",
 		"From the signing of a request by the API until it is on record", waits, Family)
-	DecisionLatency = histogram("finobs.approval.decision.latency", "s",
+	DecisionLatency = histogram("finobs.approval.decision.latency",
 		"From the signing of a decision by the API until it is on record", waits, Family)
 	Decisions = counter("finobs.approval.decisions", "{decision}",
 		"Decisions on record: verdict, and whether they counted; action is that of a remediation", Family, Action, Verdict, Outcome)
-	OpenDuration = histogram("finobs.approval.open.duration", "s",
+	OpenDuration = histogram("finobs.approval.open.duration",
 		"How long requests were pending, by what they became", human, Family, Status)
-	EffectLatency = histogram("finobs.approval.effect.latency", "s",
+	EffectLatency = histogram("finobs.approval.effect.latency",
 		"From the decision that approved a request until its effect begins", waits, Family)
 	Pending = gauge("finobs.approval.pending", "{request}",
 		"Requests that are pending, without simulations")
@@ -107,7 +107,7 @@ var (
 		"Rows of exports that were sealed", Dataset)
 	ExportBytes = counter("finobs.export.bytes", "By",
 		"Bytes of exports that were sealed, before compression", Dataset)
-	ExportDuration = histogram("finobs.export.duration", "s",
+	ExportDuration = histogram("finobs.export.duration",
 		"From the intent to export until the seal", waits, Dataset)
 	ExportsOpen = gauge("finobs.export.unsealed", "{export}",
 		"Exports that were begun and are neither sealed nor failed")
