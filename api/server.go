@@ -22,6 +22,7 @@ import (
 	"finobs/internal/session"
 	"finobs/internal/source"
 	"finobs/internal/store"
+	"finobs/internal/telemetry"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
@@ -57,6 +58,8 @@ type Deps struct {
 	Profiles     *recon.Catalogue    // of reconciliation
 	AnswerWait   time.Duration       // how long an answer waits for the record before it is 202
 	DevInsecure  bool                // authenticate nobody; see AllowInsecure
+
+	Exporters func() []telemetry.ExporterState // how the exporters of telemetry are doing; nil: none
 }
 
 // Server answers requests.
@@ -87,7 +90,7 @@ func New(d Deps) (*Server, error) {
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.ContextWithFallback = true
-	engine.Use(otelgin.Middleware("finobs-api"), identify, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, s.keepAlive, strictQuery, strictJSON)
+	engine.Use(otelgin.Middleware("finobs-api"), identify, markSpan, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, s.keepAlive, strictQuery, strictJSON)
 	engine.NoRoute(noRoute)
 	engine.NoMethod(noMethod)
 	if err := s.register(engine); err != nil {
@@ -123,6 +126,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 			return err
 		}
 	}
+	hide, err := s.showStanding()
+	if err != nil {
+		return err
+	}
+	defer hide()
 	// They outlive the requests, which leave work behind for them.
 	var behind sync.WaitGroup
 	behindCtx, stopBehind := context.WithCancel(context.WithoutCancel(ctx))

@@ -34,12 +34,12 @@ func apiCommand() *cobra.Command {
 				return err
 			}
 			c.DevInsecure = c.DevInsecure || insecure
-			stop, err := telemetry.Start(cmd.Context(), "finobs-api")
+			t, err := startTelemetry(cmd.Context(), "finobs-api", c.Telemetry)
 			if err != nil {
 				return err
 			}
-			defer stop()
-			return runAPI(cmd.Context(), c)
+			defer t.Stop()
+			return runAPI(cmd.Context(), c, t)
 		},
 	}
 	cmd.Flags().BoolVar(&insecure, "dev-insecure", false, "authenticate nobody; loopback and a database of finobs dev only")
@@ -47,8 +47,9 @@ func apiCommand() *cobra.Command {
 }
 
 // runAPI serves until ctx ends.
-func runAPI(ctx context.Context, c config.API) (err error) {
+func runAPI(ctx context.Context, c config.API, t *telemetry.Telemetry) (err error) {
 	d, opened, err := apiDeps(ctx, c)
+	d.Exporters = t.Exporters
 	defer func() { err = errors.Join(err, opened.close()) }()
 	if err != nil {
 		return err

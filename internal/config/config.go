@@ -21,9 +21,16 @@ type Temporal struct {
 	Namespace string `env:"TEMPORAL_NAMESPACE" envDefault:"default"`
 }
 
+// Telemetry are the settings of a process's telemetry, beside the variables of
+// OpenTelemetry, which its exporters read themselves.
+type Telemetry struct {
+	MetricsListen string `env:"FINOBS_METRICS_LISTEN"` // address of GET /metrics, host:port; empty: none
+}
+
 // API are the settings of finobs api.
 type API struct {
 	Temporal
+	Telemetry
 	Listen         string        `env:"FINOBS_LISTEN" envDefault:"127.0.0.1:8080"`
 	DatabaseURL    string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
 	DecisionKey    string        `env:"FINOBS_DECISION_KEY,required"`     // the key that signs decisions, see keys.Open
@@ -45,6 +52,7 @@ type API struct {
 // Worker are the settings of finobs worker.
 type Worker struct {
 	Temporal
+	Telemetry
 	DatabaseURL    string   `env:"FINOBS_WORKER_DATABASE_URL,required"` // as role finobs_worker
 	DecisionPublic []string `env:"FINOBS_DECISION_PUBLIC_KEY,required"` // paths of the public halves of the API's keys, old and new
 	ArtefactDir    string   `env:"FINOBS_ARTEFACT_DIR,required"`
@@ -73,6 +81,7 @@ type Agents struct {
 
 // Sequencer are the settings of finobs sequencer.
 type Sequencer struct {
+	Telemetry
 	DatabaseURL string   `env:"FINOBS_SEQUENCER_DATABASE_URL,required"` // as role finobs_sequencer
 	LogKeys     []string `env:"FINOBS_LOG_KEYS,required"`               // keys that sign checkpoints, all of them each
 	LogOrigin   string   `env:"FINOBS_LOG_ORIGIN" envDefault:"finobs"`  // name of the log in checkpoints

@@ -136,7 +136,7 @@ func (c Config) NewOver(transport http.RoundTripper) (*Analyst, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newAnalyst(s, s.open(nil, transport)), nil
+	return newAnalyst(s, s.open(nil, traced(transport))), nil
 }
 
 func newAnalyst(s settled, client *http.Client) *Analyst {

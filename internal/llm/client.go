@@ -158,7 +158,7 @@ func reportedBy(info map[string]any) Tokens {
 // given and over the network when not.
 func (s settled) open(network *http.Client, next http.RoundTripper) *http.Client {
 	if next == nil {
-		next = network.Transport
+		next = traced(network.Transport)
 	}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

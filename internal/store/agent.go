@@ -207,7 +207,7 @@ func (t *Tx) EndRun(ctx context.Context, r agent.Run, output []byte) error {
 		return err
 	}
 	o := r.Result.Output
-	_, err = t.exec(ctx, `
+	res, err := t.exec(ctx, `
 		UPDATE finobs.agent_run SET status = 'done', ended_at = $2, output_sha256 = $3, agent_version = $4, fallback = $5, category = $6,
 			severity = $7, confidence = $8, inconclusive = $9, problems = $10, suspicions = $11
 		WHERE run_id = $1 AND status = 'running'`,
@@ -215,15 +215,24 @@ func (t *Tx) EndRun(ctx context.Context, r agent.Run, output []byte) error {
 	if err != nil {
 		return fmt.Errorf("ending run %d: %w", r.ID, err)
 	}
+	if n, err := res.RowsAffected(); err == nil && n == 1 {
+		t.observeRun(string(r.Request.Kind), analystOf(*r.Result), "done")
+	}
 	return nil
 }
 
 // FailRun records that a run came to nothing.
 func (t *Tx) FailRun(ctx context.Context, id int64, why string) error {
-	_, err := t.exec(ctx, `UPDATE finobs.agent_run SET status = 'failed', failure = $2, ended_at = $3 WHERE run_id = $1 AND status = 'running'`, id, why, t.now)
+	var kind string
+	err := t.get(ctx, &kind, `UPDATE finobs.agent_run SET status = 'failed', failure = $2, ended_at = $3
+		WHERE run_id = $1 AND status = 'running' RETURNING kind`, id, why, t.now)
+	if errors.Is(err, sql.ErrNoRows) { // it ended before
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("failing run %d: %w", id, err)
 	}
+	t.observeRun(kind, "", "failed")
 	return nil
 }
 
@@ -237,13 +246,16 @@ func strings0(list []string) []string {
 
 // InsertVerdict records what a person thinks of a run, once.
 func (t *Tx) InsertVerdict(ctx context.Context, v agent.Verdict) error {
-	_, err := t.exec(ctx, `
+	var version string
+	err := t.get(ctx, &version, `
 		INSERT INTO finobs.agent_verdict (verdict_id, run_id, field, recommended, chosen, override_type, reason, by_iss, by_sub, created_at)
-		VALUES ($1, $2, $3, $4, $5, nullif($6, ''), $7, $8, $9, $10)`,
+		VALUES ($1, $2, $3, $4, $5, nullif($6, ''), $7, $8, $9, $10)
+		RETURNING (SELECT coalesce(agent_version, '') FROM finobs.agent_run WHERE run_id = $2)`,
 		v.ID, v.RunID, v.Field, v.Recommended, v.Chosen, v.Override, v.Reason, v.By.Issuer, v.By.Subject, t.now)
 	if err != nil {
 		return fmt.Errorf("recording verdict on run %d: %w", v.RunID, err)
 	}
+	t.observeVerdict(v, version)
 	return nil
 }
 

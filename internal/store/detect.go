@@ -257,12 +257,15 @@ func (t *Tx) MoveDetector(ctx context.Context, name detect.Name, cursor int64) e
 // InsertDetectorRun records what a run found. The run of an attempt whose reply was
 // lost is there already.
 func (t *Tx) InsertDetectorRun(ctx context.Context, r detect.Run) error {
-	_, err := t.exec(ctx, `
+	res, err := t.exec(ctx, `
 		INSERT INTO finobs.detector_run (run_id, detector, workflow_id, started_at, examined, found, opened, resolved, asked_iss, asked_sub)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (run_id) DO NOTHING`,
 		r.ID, r.Detector, r.WorkflowID, t.now, r.Examined, r.Found, r.Opened, r.Resolved, r.AskedBy.Issuer, r.AskedBy.Subject)
 	if err != nil {
 		return fmt.Errorf("recording a run of detector %s: %w", r.Detector, err)
+	}
+	if n, err := res.RowsAffected(); err == nil && n == 1 {
+		t.observeDetector(string(r.Detector), r.Found, r.Opened, r.Resolved)
 	}
 	return nil
 }

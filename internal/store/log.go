@@ -21,7 +21,7 @@ type Sequencer struct{ db *db }
 
 // OpenSequencer connects to the database that url names.
 func OpenSequencer(ctx context.Context, url string) (*Sequencer, error) {
-	d, err := open(ctx, url)
+	d, err := open(ctx, url, "sequencer")
 	if err != nil {
 		return nil, err
 	}
