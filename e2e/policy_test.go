@@ -103,8 +103,8 @@ func TestPolicyExplain(t *testing.T) {
 		"whoever has the roles may decide", "deadline ", "stage 1 is open", "no reminder and no escalation has fired")
 	want(t, e.decide(t, "bob", "reject"), http.StatusOK)
 	world.says(t, 0, []string{"policy", "explain", e.id}, "is rejected", `reject: "bob" at `, "counted", "decided or closed at")
-	world.says(t, 1, []string{"policy", "explain", "987654321"}, "there is no approval 987654321")
-	world.says(t, 1, []string{"policy", "explain", "x"}, `"x" is no approval id`)
+	world.says(t, 5, []string{"policy", "explain", "987654321"}, "there is no approval 987654321")
+	world.says(t, 2, []string{"policy", "explain", "x"}, `"x" is no approval id`)
 }
 
 func TestPolicyActivateAndShow(t *testing.T) {

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/user"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,27 +24,36 @@ type caller struct{ base, token string }
 // that it returns fills in what was not given from a development stack's folder; a
 // token that it mints there has the given role.
 func apiFlags(cmd *cobra.Command, role string) func(context.Context) (caller, error) {
-	state := stateFlag(cmd)
-	apiURL := cmd.Flags().String("url", "", "address of the API (default: that of the stack in --state)")
-	token := cmd.Flags().String("token", os.Getenv("FINOBS_TOKEN"), "bearer token (default: FINOBS_TOKEN, or one of the stack in --state)")
-	return func(ctx context.Context) (caller, error) {
-		c := caller{strings.TrimSuffix(*apiURL, "/"), *token}
-		if c.base == "" {
-			c.base = "http://" + devstack.ReadAddress(*state)
-		}
-		if c.token != "" {
-			return c, nil
-		}
-		name := "operator"
-		if u, err := user.Current(); err == nil && u.Username != "" {
-			name = u.Username
-		}
-		var err error
-		if c.token, err = mint(ctx, identityKey(*state), person(name, "", role), time.Hour); err != nil {
-			return caller{}, fmt.Errorf("no token was given and %s holds no stack: %w", *state, err)
-		}
+	stateFlag(cmd)
+	cmd.Flags().String("url", "", "address of the API (default: that of the stack in --state)")
+	cmd.Flags().String("token", "", "bearer token (default: FINOBS_TOKEN, or one of the stack in --state)")
+	cmd.Annotations = map[string]string{roleAnnotation: role}
+	return func(ctx context.Context) (caller, error) { return callerOf(ctx, cmd) }
+}
+
+// roleAnnotation is the name under which a command says which role it needs.
+const roleAnnotation = "role"
+
+// callerOf reads the flags of apiFlags.
+func callerOf(ctx context.Context, cmd *cobra.Command) (caller, error) {
+	flag := func(name string) string { return cmd.Flag(name).Value.String() }
+	state := flag("state")
+	c := caller{strings.TrimSuffix(flag("url"), "/"), cmp.Or(flag("token"), os.Getenv("FINOBS_TOKEN"))}
+	if c.base == "" {
+		c.base = "http://" + devstack.ReadAddress(state)
+	}
+	if c.token != "" {
 		return c, nil
 	}
+	name := "operator"
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	var err error
+	if c.token, err = mint(ctx, identityKey(state), person(name, "", cmd.Annotations[roleAnnotation]), time.Hour); err != nil {
+		return caller{}, fmt.Errorf("no token was given and %s holds no stack: %w", state, err)
+	}
+	return c, nil
 }
 
 // answer is an HTTP answer in full.
@@ -90,39 +98,4 @@ func (c caller) do(ctx context.Context, method, path, contentType string, body i
 		return answer{}, fmt.Errorf("reading the API's answer: %w", err)
 	}
 	return answer{res.StatusCode, res.Header, text}, nil
-}
-
-// expect makes a call with a JSON body, nil for none, and fails with what the API
-// says unless it answers with one of the wanted statuses.
-func (c caller) expect(ctx context.Context, method, path string, body any, want ...int) (answer, error) {
-	var payload io.Reader
-	contentType := ""
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return answer{}, fmt.Errorf("calling the API: %w", err)
-		}
-		payload, contentType = bytes.NewReader(text), "application/json"
-	}
-	a, err := c.do(ctx, method, path, contentType, payload)
-	if err != nil || slices.Contains(want, a.Status) {
-		return a, err
-	}
-	detail := a.field("detail")
-	if detail == "" {
-		detail = "it sent no reason; is this the address of finobs api?"
-	}
-	return a, fmt.Errorf("%s answered %d to %s %s: %s", c.base, a.Status, method, path, detail)
-}
-
-// get reads a JSON answer into into.
-func (c caller) get(ctx context.Context, path string, into any) error {
-	a, err := c.expect(ctx, http.MethodGet, path, nil, http.StatusOK)
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(a.Body, into); err != nil {
-		return fmt.Errorf("reading the API's answer to GET %s: %w", path, err)
-	}
-	return nil
 }
