@@ -82,13 +82,14 @@ func (c *conversation) shown(ctx context.Context, n int, digest string) (client.
 	if digest != "" && digest != a.ActionDigest {
 		return client.BatchItem{}, exitError{exitRefused, fmt.Errorf("approval %d is over %s, not over %s; look at it again", id, a.ActionDigest, digest)}
 	}
-	if !sameDigest(a.Action, a.ActionDigest) {
+	text, same := digested(a.Action, a.ActionDigest)
+	if !same {
 		return client.BatchItem{}, exitError{exitRefused, fmt.Errorf("the action that the API shows of approval %d does not have the digest %s; do not decide on it", id, a.ActionDigest)}
 	}
 	to := c.aside
 	to.say("approval %d is %s, %s risk, asked for by %s, due %s", id, a.Status, a.RiskTier, who(a.Requester), until(a.ExpiresAt, time.Now()))
 	to.lines("  ", a.Summary)
-	to.lines("  ", string(a.Action))
+	to.lines("  ", text)
 	to.say("  digest %s\n", a.ActionDigest)
 	return client.BatchItem{ApprovalRequestID: id, ActionDigest: a.ActionDigest}, nil
 }
@@ -135,15 +136,12 @@ func refusedOf(b client.BatchView) error {
 	return exitError{code, fmt.Errorf("%d decided, %d refused", b.Decided, b.Refused)}
 }
 
-// sameDigest reports whether an action, as it was sent, has a digest.
-func sameDigest(action json.RawMessage, digest string) bool {
-	text, err := jcs.Transform(action)
-	return err == nil && canonical.DigestBytes(approval.ActionDigestDomain, text) == digest
-}
-
-func digestWord(action json.RawMessage, digest string) string {
-	if sameDigest(action, digest) {
-		return "computed again: the same"
+// digested is the text of an action that its digest is over, and whether it has that
+// digest.
+func digested(action json.RawMessage, digest string) (text string, same bool) {
+	canon, err := jcs.Transform(action)
+	if err != nil {
+		return string(action), false
 	}
-	return "computed again: NOT THE SAME; do not decide on it"
+	return string(canon), canonical.DigestBytes(approval.ActionDigestDomain, canon) == digest
 }
