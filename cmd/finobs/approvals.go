@@ -210,7 +210,7 @@ func (c *conversation) history(h client.HistoryView) {
 func approvalsReceiptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "receipt ID", Short: "Print all that finaudit receipt needs to verify the decisions offline", Args: cobra.ExactArgs(1),
-		ValidArgsFunction: approvalIDs(""), Example: "  finobs approvals receipt 42 -o 42.json && finaudit receipt 42.json --decision-key decision.pub",
+		ValidArgsFunction: approvalIDs(""), Example: "  finobs approvals receipt 42 -o 42.json && finaudit receipt --receipt 42.json --key decision.pub",
 	}
 	file := cmd.Flags().StringP("output", "o", "", "file to write (default: the standard output)")
 	return callCommand(cmd, "analyst", func(ctx context.Context, c *conversation) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"finobs/internal/client"
@@ -81,11 +80,7 @@ func approvalsDelegateCommand() *cobra.Command {
 			return usage("--for %s must be more than 0", *length)
 		}
 		return c.actOnApproval(ctx, *reason, func(ctx context.Context, c *conversation, id int64, more []string, reason string) (client.Answer[client.ActedView], error) {
-			a, err := c.PostApprovalIDDelegate(ctx, id, client.Term{To: client.Somebody{Sub: more[0]}, EndsAt: time.Now().Add(*length), Reason: reason})
-			if err == nil && a.Body.DelegationID != nil {
-				a.Body.Detail = fmt.Sprintf("delegation %d; %s", *a.Body.DelegationID, a.Body.Detail)
-			}
-			return a, err
+			return c.PostApprovalIDDelegate(ctx, id, client.Term{To: client.Somebody{Sub: more[0]}, EndsAt: time.Now().Add(*length), Reason: reason})
 		})
 	})
 }

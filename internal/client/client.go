@@ -57,7 +57,7 @@ type Error struct {
 
 // Error implements error.
 func (e *Error) Error() string {
-	return fmt.Sprintf("%d to %s %s: %s", e.Status, e.Method, e.Path, e.Detail)
+	return fmt.Sprintf("the API answered %d to %s %s: %s", e.Status, e.Method, e.Path, e.Detail)
 }
 
 // Code is the stable name of the kind of problem, such as "not-permitted".

@@ -74,7 +74,7 @@ func TestErrorsSayWhatTheAPISays(t *testing.T) {
 	if client.StatusOf(err) != http.StatusForbidden || !asError(err, &problem) || problem.Code() != "not-permitted" || problem.RequestID != "r" {
 		t.Fatalf("got %v", err)
 	}
-	if got := err.Error(); got != "403 to GET /incidents/1: permission x is needed" {
+	if got := err.Error(); got != "the API answered 403 to GET /incidents/1: permission x is needed" {
 		t.Errorf("got %s", got)
 	}
 	c, _ = call(t, http.StatusBadGateway, "<html>")
