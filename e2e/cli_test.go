@@ -209,3 +209,7 @@ func TestCompletionAsksTheAPI(t *testing.T) {
 	}
 	want(t, e.decide(t, "bob", "reject"), http.StatusOK)
 }
+
+func TestCommandsOfTheCommandLine(t *testing.T) {
+	runCommandsOf(t, "../docs/cli.md", "MISSING", `"kind":"export.users"`, "digest sha256:", "the request is ", "its bundle is ", "ok  artefact")
+}
