@@ -166,14 +166,14 @@ func approvalsShowCommand() *cobra.Command {
 			explain(c.screen, a.Body, time.Now())
 			text, same := digested(a.Body.Action, a.Body.ActionDigest)
 			c.say("\nthe action, in canonical JSON")
-			c.lines("  ", text)
+			c.lines(text)
 			c.say("  digest %s", a.Body.ActionDigest)
 			if !same {
 				c.say("  the action does NOT have this digest; do not decide on it")
 			}
 			for _, said := range a.Body.Comments {
 				c.say("\n%s said at %s", who(said.Author), minuteOf(said.CreatedAt))
-				c.lines("  ", said.Text)
+				c.lines(said.Text)
 			}
 			c.say("\nyou may: %s", named(strings.Join(a.Body.AllowedActions, ", ")))
 		})

@@ -88,8 +88,8 @@ func (c *conversation) shown(ctx context.Context, n int, digest string) (client.
 	}
 	to := c.aside
 	to.say("approval %d is %s, %s risk, asked for by %s, due %s", id, a.Status, a.RiskTier, who(a.Requester), until(a.ExpiresAt, time.Now()))
-	to.lines("  ", a.Summary)
-	to.lines("  ", text)
+	to.lines(a.Summary)
+	to.lines(text)
 	to.say("  digest %s\n", a.ActionDigest)
 	return client.BatchItem{ApprovalRequestID: id, ActionDigest: a.ActionDigest}, nil
 }

@@ -15,7 +15,7 @@ func explain(s screen, e client.ApprovalDetail, now time.Time) {
 		s.say("  because: %q", e.StatusReason)
 	}
 	s.say("\nwhat is asked")
-	s.lines("  ", e.Summary)
+	s.lines(e.Summary)
 	if e.Reason != "" {
 		s.say("  reason given: %q", e.Reason)
 	}
@@ -26,7 +26,7 @@ func explain(s screen, e client.ApprovalDetail, now time.Time) {
 		{"who decided", deciders(e.Decisions)}, {"how it stands", e.Explanation}, {"when", times(e, now)}, {"ladder", ladder(e)},
 	} {
 		s.say("\n%s", part.name)
-		s.lines("  ", strings.Join(part.lines, "\n"))
+		s.lines(strings.Join(part.lines, "\n"))
 	}
 }
 

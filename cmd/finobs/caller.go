@@ -4,14 +4,17 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/user"
 	"strings"
+	"syscall"
 	"time"
 
+	"finobs/internal/client"
 	"finobs/internal/devstack"
 
 	"github.com/spf13/cobra"
@@ -88,9 +91,9 @@ func (c caller) do(ctx context.Context, method, path, contentType string, body i
 			req.Header.Set(headers[i], headers[i+1])
 		}
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := c.Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("calling the API: %w (is it running? finobs dev starts it)", err)
+		return answer{}, fmt.Errorf("calling the API: %w", err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
@@ -98,4 +101,16 @@ func (c caller) do(ctx context.Context, method, path, contentType string, body i
 		return answer{}, fmt.Errorf("reading the API's answer: %w", err)
 	}
 	return answer{res.StatusCode, res.Header, text}, nil
+}
+
+// client is the caller's generated client.
+func (c caller) client() *client.Client { return client.New(c.base, c.token, c) }
+
+// Do sends a request, also for the generated client; the command's context ends it.
+func (c caller) Do(r *http.Request) (*http.Response, error) {
+	res, err := http.DefaultClient.Do(r)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("%w (is it running? finobs dev starts it)", err)
+	}
+	return res, err
 }

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"finobs/internal/client"
 
@@ -45,18 +43,6 @@ func callCommand(cmd *cobra.Command, role string, run func(context.Context, *con
 		})
 	}
 	return cmd
-}
-
-// client is the caller's generated client.
-func (c caller) client() *client.Client { return client.New(c.base, c.token, c) }
-
-// Do sends a request of the generated client; the command's context ends it.
-func (c caller) Do(r *http.Request) (*http.Response, error) {
-	res, err := http.DefaultClient.Do(r)
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, fmt.Errorf("%w (is it running? finobs dev starts it)", err)
-	}
-	return res, err
 }
 
 // show prints an answer: as it was sent, or for people.

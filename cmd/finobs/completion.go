@@ -53,10 +53,10 @@ func approvalIDs(status string) cobra.CompletionFunc {
 	})
 }
 
-// incidentIDs completes ids of incidents of a status, "" for any.
-func incidentIDs(status string, then ...string) cobra.CompletionFunc {
+// incidentIDs completes ids of incidents, and then as the second argument.
+func incidentIDs(then ...string) cobra.CompletionFunc {
 	return completions(func(ctx context.Context, c *client.Client) (out []string, err error) {
-		page, err := c.GetIncidents(ctx, client.GetIncidentsParams{Status: status, Limit: completionMost})
+		page, err := c.GetIncidents(ctx, client.GetIncidentsParams{Limit: completionMost})
 		for _, i := range page.Body.Items {
 			out = append(out, described(i.IncidentID, i.Status+", "+i.Severity+": "+i.Title))
 		}

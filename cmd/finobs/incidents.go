@@ -102,7 +102,7 @@ func (c *conversation) listIncidents(ctx context.Context, p client.GetIncidentsP
 
 func incidentsShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show ID", Short: "Show an incident and what happened in it", Args: cobra.ExactArgs(1), ValidArgsFunction: incidentIDs(""),
+		Use: "show ID", Short: "Show an incident and what happened in it", Args: cobra.ExactArgs(1), ValidArgsFunction: incidentIDs(),
 	}
 	return callCommand(cmd, "analyst", func(ctx context.Context, c *conversation) error {
 		id, err := c.id(0, "incident")
@@ -212,7 +212,7 @@ func incidentsOpenCommand() *cobra.Command {
 
 func incidentsHistoryCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "history ID", Short: "Show the ledger entries about an incident", Args: cobra.ExactArgs(1), ValidArgsFunction: incidentIDs(""),
+		Use: "history ID", Short: "Show the ledger entries about an incident", Args: cobra.ExactArgs(1), ValidArgsFunction: incidentIDs(),
 	}
 	return callCommand(cmd, "viewer", func(ctx context.Context, c *conversation) error {
 		id, err := c.id(0, "incident")

@@ -15,7 +15,7 @@ type incidentAct func(ctx context.Context, c *conversation, id int64, text strin
 // incidentsActCommand makes a command of an act that takes words, which may be left
 // out when use has them in brackets.
 func incidentsActCommand(use, short string, do incidentAct) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(2), ValidArgsFunction: incidentIDs("")}
+	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(2), ValidArgsFunction: incidentIDs()}
 	if strings.HasSuffix(use, "]") {
 		cmd.Args = cobra.RangeArgs(1, 2)
 	}
@@ -40,7 +40,7 @@ func (c *conversation) actOnIncident(ctx context.Context, do incidentAct) error 
 
 func incidentsAssignCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "assign ID [SUB]", Short: "Say who has an incident; without SUB, nobody", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: incidentIDs(""),
+		Use: "assign ID [SUB]", Short: "Say who has an incident; without SUB, nobody", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: incidentIDs(),
 	}
 	reason := cmd.Flags().String("reason", "", "why")
 	return callCommand(cmd, "analyst", func(ctx context.Context, c *conversation) error {
@@ -57,7 +57,7 @@ func incidentsAssignCommand() *cobra.Command {
 func incidentsRateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "severity ID SEVERITY", Short: "Give an incident a severity that no machine changes", Args: cobra.ExactArgs(2),
-		ValidArgsFunction: incidentIDs("", incidentSeverities...),
+		ValidArgsFunction: incidentIDs(incidentSeverities...),
 	}
 	reason := cmd.Flags().String("reason", "", "why")
 	must(cmd.MarkFlagRequired("reason"))

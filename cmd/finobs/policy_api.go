@@ -90,7 +90,7 @@ func (c *conversation) policies(set client.PolicySetView) {
 	for _, p := range set.Policies {
 		c.say("\n%s", p.ID)
 		for _, line := range p.Words {
-			c.lines("  ", line)
+			c.lines(line)
 		}
 	}
 }

@@ -110,7 +110,7 @@ func printBreaks(to screen, run reconRun, breaks []client.BreakView) {
 	var rows [][]string
 	for _, t := range recon.Types() {
 		if found, there := run.Report.ByType[t]; there {
-			rows = append(rows, []string{string(t), fmt.Sprint(found.Count), string(found.Severity), exposureText(found.Exposure), found.Owner})
+			rows = append(rows, []string{string(t), fmt.Sprint(found.Count), found.Severity, exposureText(found.Exposure), found.Owner})
 		}
 	}
 	to.say("")

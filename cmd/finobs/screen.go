@@ -62,9 +62,9 @@ func (s screen) say(format string, args ...any) {
 }
 
 // lines prints a text of several lines, each indented.
-func (s screen) lines(indent, text string) {
+func (s screen) lines(text string) {
 	for line := range strings.Lines(plaintext.Lines(strings.TrimRight(text, "\n"))) {
-		fmt.Fprintln(s.out, indent+strings.TrimRight(line, "\n"))
+		fmt.Fprintln(s.out, "  "+strings.TrimRight(line, "\n"))
 	}
 }
 

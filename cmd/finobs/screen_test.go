@@ -77,7 +77,7 @@ func TestNothingThatIsSaidMovesTheCursor(t *testing.T) {
 	var out bytes.Buffer
 	s := screen{out: &out}
 	s.say("%s: %d, %q", "a\x1b]0;title\x07b\nc", 7, "d\x1b")
-	s.lines("  ", "one\r\n\x1b[2Jtwo\u202e")
+	s.lines("one\r\n\x1b[2Jtwo\u202e")
 	if got, want := out.String(), "a ]0;title b c: 7, \"d\"\n  one\n  \uFFFD[2Jtwo\uFFFD\n"; got != want {
 		t.Errorf("got %q, not %q", got, want)
 	}

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -71,7 +72,7 @@ func TestErrorsSayWhatTheAPISays(t *testing.T) {
 	c, _ := call(t, http.StatusForbidden, `{"type":"urn:finobs:problem:not-permitted","title":"Forbidden","status":403,"detail":"permission x is needed","request_id":"r"}`)
 	_, err := c.GetIncidentsID(t.Context(), 1)
 	var problem *client.Error
-	if client.StatusOf(err) != http.StatusForbidden || !asError(err, &problem) || problem.Code() != "not-permitted" || problem.RequestID != "r" {
+	if client.StatusOf(err) != http.StatusForbidden || !errors.As(err, &problem) || problem.Code() != "not-permitted" || problem.RequestID != "r" {
 		t.Fatalf("got %v", err)
 	}
 	if got := err.Error(); got != "the API answered 403 to GET /incidents/1: permission x is needed" {
@@ -85,12 +86,6 @@ func TestErrorsSayWhatTheAPISays(t *testing.T) {
 	if _, err := c.GetIncidentsID(t.Context(), 1); err == nil || client.StatusOf(err) != 0 {
 		t.Errorf("got %v", err)
 	}
-}
-
-func asError(err error, into **client.Error) bool {
-	e, ok := err.(*client.Error)
-	*into = e
-	return ok
 }
 
 func TestFilesAreStreamed(t *testing.T) {

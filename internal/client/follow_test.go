@@ -202,7 +202,7 @@ func FuzzFollow(f *testing.F) {
 				answer.WriteHeader(http.StatusForbidden)
 			default:
 				done = true
-				answer.WriteString(stream)
+				_, _ = answer.WriteString(stream)
 			}
 			return answer.Result(), nil
 		})
