@@ -25,7 +25,7 @@ type securityLog interface {
 
 // denial is one refused request.
 type denial struct {
-	Action    string // authenticate or authorize
+	Action    string // authenticate, authorize, sign_in; signed_in and signed_out are none, and recorded the same way
 	Reason    string
 	Route     string
 	Actor     approval.Principal // zero when nobody was authenticated

@@ -28,7 +28,7 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
-	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.agentRoutes())
+	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.agentRoutes(), s.signInRoutes())
 }
 
 func (s *Server) deskRoutes() []route {
@@ -221,8 +221,11 @@ func raw(method, path string, p Permission, summary string, handle gin.HandlerFu
 }
 
 // page makes a public route for people, left out of the document.
-func page(path string, handle gin.HandlerFunc) route {
-	return route{http.MethodGet, path, Public, "", func(_ route, engine *gin.Engine, _ huma.API) { engine.GET(path, handle) }}
+func page(path string, handle gin.HandlerFunc) route { return hidden(http.MethodGet, path, handle) }
+
+// hidden is page for any method.
+func hidden(method, path string, handle gin.HandlerFunc) route {
+	return route{method, path, Public, "", func(_ route, engine *gin.Engine, _ huma.API) { engine.Handle(method, path, handle) }}
 }
 
 func (r route) operation() huma.Operation {

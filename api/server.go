@@ -19,6 +19,7 @@ import (
 	"finobs/internal/config"
 	"finobs/internal/identity"
 	"finobs/internal/recon"
+	"finobs/internal/session"
 	"finobs/internal/source"
 	"finobs/internal/store"
 
@@ -45,6 +46,9 @@ type Deps struct {
 	Temporal     client.Client
 	Signer       attest.Signer
 	Identity     *identity.Verifier
+	Issuers      *identity.Issuers   // OpenID providers; nil: none
+	Sessions     *session.Keeper     // of the console; nil: they end with the process
+	PublicURL    string              // where people reach the API, without a slash at the end
 	ManifestKeys []ed25519.PublicKey // that exports are sealed with, new and old
 	Artefacts    *blobdir.Dir        // exports, read only
 	Spool        *blobdir.Dir        // received files
@@ -63,6 +67,8 @@ type Server struct {
 	policies    *policySource
 	roster      *rosterCache
 	settings    *settingSource
+	environment *environment
+	attempts    attempts // to sign in
 	collector   *collector
 	handler     http.Handler
 	document    *huma.OpenAPI
@@ -74,11 +80,14 @@ func New(d Deps) (*Server, error) {
 	s := &Server{Deps: d, permissions: map[string]Permission{}, denials: newDenials(d.Reader), log: slog.Default()}
 	s.policies, s.roster, s.settings = &policySource{reader: d.Reader}, newRosterCache(d.Reader), &settingSource{reader: d.Reader}
 	s.collector = newCollector(s, d.Segments)
+	if err := s.prepareSessions(); err != nil {
+		return nil, err
+	}
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.ContextWithFallback = true
-	engine.Use(otelgin.Middleware("finobs-api"), identify, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, strictQuery, strictJSON)
+	engine.Use(otelgin.Middleware("finobs-api"), identify, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, s.keepAlive, strictQuery, strictJSON)
 	engine.NoRoute(noRoute)
 	engine.NoMethod(noMethod)
 	if err := s.register(engine); err != nil {

@@ -15,6 +15,16 @@ import (
 	"github.com/gin-gonic/gin"
 )
 
+// prepareSessions fills in what the caller of New left out.
+func (s *Server) prepareSessions() (err error) {
+	s.environment = &environment{reader: s.Reader}
+	s.PublicURL = strings.TrimSuffix(s.PublicURL, "/")
+	if s.Sessions == nil {
+		s.Sessions, err = session.NewKeeper(session.Options{Secure: strings.HasPrefix(s.PublicURL, "https://")})
+	}
+	return err
+}
+
 // reads reports whether a permission changes nothing. Its name says so: it ends in
 // .read or .read_all.
 func (p Permission) reads() bool {

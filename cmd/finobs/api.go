@@ -12,7 +12,6 @@ import (
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
-	"finobs/internal/identity"
 	"finobs/internal/keys"
 	"finobs/internal/keys/vault"
 	"finobs/internal/outbound"
@@ -77,11 +76,9 @@ func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err
 		return d, opened, err
 	}
 	d.Signer = attest.Signer{Key: key}
-	trusted, err := loadPublic(c.IdentityKeys)
-	if err != nil {
+	if err := signInDeps(c, &d); err != nil {
 		return d, opened, err
 	}
-	d.Identity = identity.NewVerifier(trusted...)
 	if d.ManifestKeys, err = loadPublic(c.ManifestPublic); err != nil {
 		return d, opened, err
 	}

@@ -27,10 +27,15 @@ type API struct {
 	Listen         string        `env:"FINOBS_LISTEN" envDefault:"127.0.0.1:8080"`
 	DatabaseURL    string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
 	DecisionKey    string        `env:"FINOBS_DECISION_KEY,required"`     // the key that signs decisions, see keys.Open
-	IdentityKeys   []string      `env:"FINOBS_IDENTITY_KEYS,required"`    // paths of public keys that sign bearer tokens
-	ArtefactDir    string        `env:"FINOBS_ARTEFACT_DIR,required"`     // where the worker puts exports
-	SpoolDir       string        `env:"FINOBS_SPOOL_DIR,required"`        // where received files wait for the worker
-	Sources        string        `env:"FINOBS_SOURCES"`                   // path of the source file; empty: a source of each kind, for callers with a token
+	IdentityKeys   []string      `env:"FINOBS_IDENTITY_KEYS"`             // paths of public keys that sign tokens of finobs token, for development databases
+	OIDCFile       string        `env:"FINOBS_OIDC_FILE"`                 // path of the file of trusted identity providers
+	SessionKeys    []string      `env:"FINOBS_SESSION_KEY"`               // paths of the keys that seal sessions, the first seals; empty: sessions end with the process
+	SessionIdle    time.Duration `env:"FINOBS_SESSION_IDLE" envDefault:"30m"`
+	SessionMax     time.Duration `env:"FINOBS_SESSION_MAX" envDefault:"8h"`
+	PublicURL      string        `env:"FINOBS_PUBLIC_URL"`            // where people reach the API; providers send them back there
+	ArtefactDir    string        `env:"FINOBS_ARTEFACT_DIR,required"` // where the worker puts exports
+	SpoolDir       string        `env:"FINOBS_SPOOL_DIR,required"`    // where received files wait for the worker
+	Sources        string        `env:"FINOBS_SOURCES"`               // path of the source file; empty: a source of each kind, for callers with a token
 	AnswerWait     time.Duration `env:"FINOBS_ANSWER_WAIT" envDefault:"3s"`
 	ManifestPublic []string      `env:"FINOBS_MANIFEST_PUBLIC_KEY,required"` // paths of the public keys that exports are sealed with, new and old
 	ReconProfiles  string        `env:"FINOBS_RECON_PROFILES"`               // folder of reconciliation profiles beside the shipped ones; the worker has the same

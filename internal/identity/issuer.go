@@ -276,7 +276,7 @@ func (i *Issuer) discover(ctx context.Context) (endpoints, error) {
 func (i *Issuer) ask(ctx context.Context) (endpoints, error) {
 	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, i.http), i.url)
 	if err != nil {
-		return endpoints{}, err
+		return endpoints{}, errors.New(cut(err.Error(), 300)) // it may quote a whole page
 	}
 	var more struct {
 		Keys       string `json:"jwks_uri"`
@@ -300,7 +300,7 @@ func (i *Issuer) ask(ctx context.Context) (endpoints, error) {
 // mayReach reports whether an endpoint is safe to use: over https, or on this
 // machine when the provider itself is there.
 func (i *Issuer) mayReach(u *url.URL) bool {
-	return u.Scheme == "https" || strings.HasPrefix(i.url, "http:") && safeScheme(u)
+	return u.Scheme == "https" || strings.HasPrefix(i.url, "http:") && SafeURL(u)
 }
 
 // fetchKeys is how the key set gets the provider's keys.

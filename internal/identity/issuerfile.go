@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -195,7 +196,7 @@ func (e issuerEntry) checkAddress() error {
 		return fmt.Errorf("name %s stands for sign-in with a token; take another", TokenSignIn)
 	case err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(e.Issuer, "|\n") || len(e.Issuer) > maxSubject:
 		return fmt.Errorf("issuer must be the provider's URL, exactly as its tokens have it, without name, query or fragment, in %d bytes at most", maxSubject)
-	case !safeScheme(u):
+	case !SafeURL(u):
 		return errors.New("issuer: want https; http only for a provider on this machine")
 	}
 	return nil
@@ -267,10 +268,33 @@ func (e issuerEntry) checkMap() error {
 }
 
 // safeScheme reports whether what is sent to u cannot be read on the way.
-func safeScheme(u *url.URL) bool {
+func SafeURL(u *url.URL) bool {
 	if u.Scheme == "https" {
 		return true
 	}
 	ip := net.ParseIP(u.Hostname())
 	return u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
+}
+
+// Describe says in lines for people what the file trusts and what its maps give.
+func (i *Issuers) Describe() []string {
+	var lines []string
+	for _, issuer := range i.list {
+		how := "tokens for the API alone"
+		if issuer.clientID != "" {
+			how = "people sign in as client " + issuer.clientID
+		}
+		lines = append(lines, fmt.Sprintf("%s: %s, audience %s, %s", issuer.Name, issuer.url, issuer.audience, how))
+		for _, value := range slices.Sorted(maps.Keys(issuer.roles)) {
+			lines = append(lines, fmt.Sprintf("  %s %s: %s", issuer.claims.Roles, value, strings.Join(issuer.roles[value], ", ")))
+		}
+		for _, value := range slices.Sorted(maps.Keys(issuer.desks)) {
+			lines = append(lines, fmt.Sprintf("  %s %s: desk %s", issuer.claims.Desk, value, issuer.desks[value]))
+		}
+		for _, client := range slices.Sorted(maps.Keys(issuer.machines)) {
+			m := issuer.machines[client]
+			lines = append(lines, fmt.Sprintf("  client %s: %s, %s", client, m.kind, strings.Join(m.roles, ", ")))
+		}
+	}
+	return lines
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"sync"
@@ -130,6 +131,24 @@ func LoadKey(path string) ([]byte, error) {
 		return nil, fmt.Errorf("session key %s must hold exactly %d bytes; make one with: head -c %d /dev/urandom >%s", path, KeyLength, KeyLength, path)
 	}
 	return key, nil
+}
+
+// MakeKey writes a new key file, unless one is there.
+func MakeKey(path string) error {
+	key := make([]byte, KeyLength)
+	rand.Read(key) //nolint:errcheck // it never fails: crypto/rand ends the program instead
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("making session key: %w", err)
+	}
+	_, err = file.Write(key)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("making session key: %w", err)
+	}
+	return nil
 }
 
 // Read returns the session of a request. The error is ErrAbsent, ErrIdle,

@@ -212,7 +212,7 @@ func (r *Reader) History(ctx context.Context, subjectKind, subjectID string) ([]
 type SecurityEvent struct {
 	EntryID   string // UUID
 	Idem      string // the same event is appended once
-	Action    string // authenticate, authorize, dev_insecure, read_artefact
+	Action    string // authenticate, authorize, dev_insecure, read_artefact, read_audit; sign_in for one that was refused, signed_in, signed_out
 	Reason    string
 	Actor     approval.Principal // zero when nobody was authenticated
 	Route     string
