@@ -13,7 +13,7 @@ import (
 func setupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "setup",
-		Short: "Install or build what a development stack and the tests need: Postgres, the Temporal CLI, Mailpit, an S3 server, Tessera's fsck and rsyslog",
+		Short: "Install or build what a development stack and the tests need: Postgres, the Temporal CLI, Mailpit, an S3 server, Tessera's fsck, rsyslog and Chromium",
 		Args:  cobra.NoArgs,
 	}
 	state := stateFlag(cmd)
@@ -53,6 +53,15 @@ func setupCommand() *cobra.Command {
 			return err
 		default:
 			fmt.Fprintf(out, "rsyslog in %s, with TLS by %s\n", rsyslog.Bin, rsyslog.Driver)
+		}
+		chromium, err := devstack.EnsureChromium(cmd.Context(), out)
+		switch {
+		case errors.Is(err, devstack.ErrNoChromium):
+			fmt.Fprintf(out, "skipped: %v\n", err)
+		case err != nil:
+			return err
+		default:
+			fmt.Fprintf(out, "Chromium %s\n", chromium)
 		}
 		fmt.Fprintf(out, "Postgres in %s, Temporal CLI %s, Mailpit %s, Versity S3 Gateway %s, fsck %s\n", postgres, temporal, mailpit, versitygw, fsck)
 		return nil
