@@ -218,3 +218,19 @@ func (c *Console) decideBatch(v *visit) (next, error) {
 
 // Canonical is the action as it is hashed.
 func (a approval) Canonical() string { return string(a.Action) }
+
+// PolicyWords are what the policy asks for: the lines below its name in the summary
+// that approvers are shown, in which no value of others adds a line.
+func (a approval) PolicyWords() []string {
+	_, below, found := strings.Cut(a.Summary, "\npolicy: ")
+	if !found {
+		return nil
+	}
+	var out []string
+	for line := range strings.Lines(below) {
+		if words, is := strings.CutPrefix(line, "  "); is {
+			out = append(out, strings.TrimSpace(words))
+		}
+	}
+	return out
+}

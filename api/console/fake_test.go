@@ -131,8 +131,11 @@ func (f *fakeAPI) record(u *url.URL) (any, bool) {
 		return f.incident(), true
 	case "/incidents/{id}/timeline":
 		m := fill(&moment{}, f.text)
+		entry := fill(&moment{}, f.text)
+		entry.Kind = "entry"
 		m.Data, _ = json.Marshal(map[string]any{"type": f.text, f.text: f.text, "details": map[string]string{f.text: f.text}})
-		return map[string]any{"items": []any{m}, "next_before": f.text}, true
+		entry.Data = m.Data
+		return map[string]any{"items": []any{m, entry}, "next_before": f.text}, true
 	case "/incidents/{id}/occurrences":
 		return page(fill(&occurrence{}, f.text)), true
 	case "/agent/runs":

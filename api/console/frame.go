@@ -28,7 +28,7 @@ type frame struct {
 }
 
 func (c *Console) frame(v *visit, what view) frame {
-	self := v.URL.RequestURI()
+	self := v.more() // what was done is said once
 	if v.Method != "GET" && v.Method != "HEAD" {
 		self = (&url.URL{Path: v.page}).String()
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"net/url"
 	"strconv"
 )
@@ -130,4 +131,39 @@ func (i incident) Life() string {
 		return ""
 	}
 	return "incident-life-" + strconv.FormatInt(i.ID, 10)
+}
+
+// told is what the data of a moment says of entries of the ledger, the most
+// frequent kind.
+type told struct {
+	Type    string          `json:"type"`
+	Outcome string          `json:"outcome"`
+	Details json.RawMessage `json:"details"`
+}
+
+func (m moment) told() told {
+	var t told
+	if m.Kind != "entry" || json.Unmarshal(m.Data, &t) != nil {
+		return told{}
+	}
+	return t
+}
+
+// What is the name of a moment.
+func (m moment) What() string {
+	if t := m.told(); t.Type != "" {
+		return t.Type
+	}
+	return m.Kind
+}
+
+// Outcome is how it ended, of an entry of the ledger.
+func (m moment) Outcome() string { return m.told().Outcome }
+
+// Facts are what else is known of it.
+func (m moment) Facts() []pair {
+	if m.Kind == "entry" {
+		return members(m.told().Details)
+	}
+	return members(m.Data)
 }

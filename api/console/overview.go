@@ -49,7 +49,7 @@ func (c *Console) overview(v *visit) (view, error) {
 	if o.Incidents, o.Approvals = incidents.Items, approvals.Items; len(o.Incidents)+len(o.Approvals) == 0 {
 		return c.firstRun(v)
 	}
-	if err := v.api.get(ctx, "/tasks", url.Values{"limit": {"50"}}, &o.Tasks); err != nil {
+	if err := v.api.get(ctx, "/tasks", url.Values{"limit": {onOverview}}, &o.Tasks); err != nil {
 		return view{}, err
 	}
 	if err := v.api.get(ctx, "/tasks/count", nil, &o.Counts); err != nil {

@@ -94,7 +94,7 @@
   const listen = () => {
     const source = new EventSource("/sse/all" + (cursor ? "?after=" + encodeURIComponent(cursor) : ""));
     const status = document.getElementById("link");
-    const linked = (yes) => { if (status) status.textContent = yes ? "live" : "not live; reload to see what is new"; };
+    const linked = (yes) => { if (status) status.textContent = yes ? "live" : "not live"; };
     const take = (e) => {
       if (e.lastEventId) cursor = e.lastEventId;
       try {
