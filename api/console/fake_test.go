@@ -31,7 +31,7 @@ type fakeAPI struct {
 	text   string         // in every field of text
 	empty  bool           // lists are empty
 	status int            // of answers to POST; 0: 200
-	fail   map[string]int // path → status of a problem
+	fail   map[string]int // path, or method and path → status of a problem
 	answer map[string]any // path of POST → answer
 	lost   bool           // an outcome is not known
 
@@ -70,7 +70,7 @@ func (f *fakeAPI) made() []call {
 }
 
 func (f *fakeAPI) serve(w http.ResponseWriter, r *http.Request) {
-	if status := f.fail[r.URL.Path]; status != 0 {
+	if status := max(f.fail[r.URL.Path], f.fail[r.Method+" "+r.URL.Path]); status != 0 {
 		w.WriteHeader(status)
 		json.NewEncoder(w).Encode(problem{
 			Type: "urn:finobs:problem:test", Title: http.StatusText(status), Status: status, Detail: "it failed: " + f.text, RequestID: "request-7",

@@ -76,13 +76,16 @@ func (v *visit) May(permission string) bool {
 // Me is the visitor's name.
 func (v *visit) Me() string { return v.Visitor.Principal.Subject }
 
-// Refused is the problem of a form that was refused, nil when it was not.
-func (v *visit) Refused(form string) *problem {
-	if v.failed == nil || v.failed.Form != form {
+// Failure is why a form was refused, nil when none was.
+func (v *visit) Failure() *problem {
+	if v.failed == nil {
 		return nil
 	}
 	return v.failed.Problem
 }
+
+// Refused reports whether it was that form, which is shown open then.
+func (v *visit) Refused(form string) bool { return v.failed != nil && v.failed.Form == form }
 
 // Typed is what stood in a field of a form that was refused.
 func (v *visit) Typed(form, field string) string {

@@ -176,7 +176,7 @@ func (c *Console) show(w http.ResponseWriter, v *visit, read reader) {
 }
 
 func (c *Console) renderProblem(w http.ResponseWriter, v *visit, p *problem) {
-	if p.Status == http.StatusUnauthorized {
+	if p.Status == http.StatusUnauthorized { // the session ended a moment ago
 		http.Redirect(w, v.Request, "/login?"+url.Values{"next": {v.page}}.Encode(), http.StatusSeeOther)
 		return
 	}
