@@ -59,6 +59,10 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./internal/connector
 	go test -run '^$$' -fuzz FuzzLoadConnectors -fuzztime 1m ./internal/connector
 	go test -run '^$$' -fuzz FuzzState -fuzztime 1m ./internal/sandbox
+	go test -run '^$$' -fuzz FuzzReadIssuers -fuzztime 1m -fuzzminimizetime 1x ./internal/identity
+	go test -run '^$$' -fuzz FuzzVerifyAccessToken -fuzztime 1m -fuzzminimizetime 1x ./internal/identity
+	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m ./internal/session
+	go test -run '^$$' -fuzz FuzzLocalPath -fuzztime 1m ./api
 	go test -run '^$$' -fuzz FuzzReadTexts -fuzztime 1m -fuzzminimizetime 1x ./internal/redteam
 
 .PHONY: redteam

@@ -267,7 +267,8 @@ func (e issuerEntry) checkMap() error {
 	return nil
 }
 
-// safeScheme reports whether what is sent to u cannot be read on the way.
+// SafeURL reports whether what is sent to u cannot be read on the way: it is https,
+// or stays on this machine.
 func SafeURL(u *url.URL) bool {
 	if u.Scheme == "https" {
 		return true
