@@ -96,23 +96,29 @@ type step struct {
 	Unknown  string // why it cannot be told whether it is done
 }
 
+// look is a list of the API, narrowed by a query.
+type look struct{ path, query string }
+
+// finds reports whether a list has something in it.
+func (v *visit) finds(l look) (bool, error) {
+	query, err := url.ParseQuery(l.query)
+	if err != nil {
+		return false, err
+	}
+	query.Set("limit", "1")
+	var page struct {
+		Items []struct{} `json:"items"`
+	}
+	err = v.api.get(v.Context(), l.path, query, &page)
+	return len(page.Items) > 0, err
+}
+
 // firstRun says what to do on a system in which nothing is yet. Each step is
 // looked for in the record.
 func (c *Console) firstRun(v *visit) (view, error) {
 	api := "http://" + v.Host
 	if v.TLS != nil {
 		api = "https://" + v.Host
-	}
-	ctx := v.Context()
-	one := url.Values{"limit": {"1"}}
-	any := func(path string, query url.Values) (bool, string) {
-		var page struct {
-			Items []struct{} `json:"items"`
-		}
-		if err := v.api.get(ctx, path, query, &page); err != nil {
-			return false, c.problemOf(ctx, err, v.api.requestID).Detail
-		}
-		return len(page.Items) > 0, ""
 	}
 	steps := []step{
 		{Title: "See the whole story", Text: "The demonstration imports real files, opens incidents, lets an agent plan, gates an export, attacks the record and verifies it offline. Its rows are labelled demo.",
@@ -123,21 +129,27 @@ func (c *Console) firstRun(v *visit) (view, error) {
 				"./bin/finobs import fix YOUR.log",
 				`curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{"system": "gw-1", "status": "down"}' ` + api + "/ingest/heartbeat",
 			}},
-		{Title: "Look at an incident", Text: "What is wrong becomes an incident; somebody says that he deals with it."},
+		{Title: "Deal with an incident", Text: "What is wrong becomes an incident. Open one and acknowledge it: the ladder stops, and nobody else is paged."},
 		{Title: "Ask for something that needs approval", Text: "For example, let an agent triage an incident: open it and choose so. Nothing happens before other people approve exactly that.",
 			Commands: []string{`curl -X POST -H "Authorization: Bearer $TOKEN" "` + api + `/incidents/export?format=csv"`}},
 		{Title: "Let somebody else decide", Text: "Whoever asks never counts. Sign in as another person, open Approvals, read the action, approve or reject."},
 	}
-	steps[0].Done, steps[0].Unknown = any("/incidents", url.Values{"limit": {"1"}, "origin": {"demo"}})
-	steps[1].Done, steps[1].Unknown = any("/transactions", one)
-	if !steps[1].Done {
-		steps[1].Done, steps[1].Unknown = any("/events", one)
-	}
-	steps[2].Done, steps[2].Unknown = any("/incidents", one)
-	steps[3].Done, steps[3].Unknown = any("/approval/", one)
-	for _, status := range []string{"consumed", "approved", "rejected"} {
-		if !steps[4].Done && steps[4].Unknown == "" {
-			steps[4].Done, steps[4].Unknown = any("/approval/", url.Values{"limit": {"1"}, "status": {status}})
+	// A step is done when one of its looks finds something.
+	for i, looks := range [][]look{
+		{{"/incidents", "origin=demo"}},
+		{{"/incidents", "origin=live"}, {"/transactions", ""}, {"/events", ""}},
+		{{"/incidents", "status=acknowledged"}, {"/incidents", "status=resolved"}, {"/incidents", "status=closed"}},
+		{{"/approval/", ""}},
+		{{"/approval/", "status=consumed"}, {"/approval/", "status=approved"}, {"/approval/", "status=rejected"}},
+	} {
+		for _, l := range looks {
+			found, err := v.finds(l)
+			if err != nil {
+				steps[i].Unknown = c.problemOf(v.Context(), err, v.api.requestID).Detail
+			}
+			if steps[i].Done = found; found {
+				break
+			}
 		}
 	}
 	return view{Template: "first-run", Title: "First steps", Tab: "overview", Data: steps}, nil
