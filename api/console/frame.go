@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 )
@@ -29,7 +30,7 @@ type frame struct {
 
 func (c *Console) frame(v *visit, what view) frame {
 	self := v.more() // what was done is said once
-	if v.Method != "GET" && v.Method != "HEAD" {
+	if v.Method != http.MethodGet && v.Method != http.MethodHead {
 		self = (&url.URL{Path: v.page}).String()
 	}
 	f := frame{view: what, visit: v, Self: self, Page: (&url.URL{Path: v.page}).String(), Done: messages[v.URL.Query().Get("done")]}
@@ -97,7 +98,7 @@ func (v *visit) Typed(form, field string) string {
 
 // Asked is a parameter of the page's address.
 func (v *visit) Asked(name string) string {
-	if v.Method != "GET" && v.Method != "HEAD" {
+	if v.Method != http.MethodGet && v.Method != http.MethodHead {
 		return ""
 	}
 	return v.URL.Query().Get(name)

@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -28,9 +27,7 @@ func (c *Console) functions() template.FuncMap {
 		"name":     func(p *person) string { return p.name() },
 		"pairs":    pairs,
 		"members":  members,
-		"pretty":   pretty,
-		"has":      func(list []string, s string) bool { return slices.Contains(list, s) },
-		"join":     func(list []string, by string) string { return strings.Join(list, by) },
+		"join":     strings.Join,
 		"workflow": c.workflowURL,
 		"segment":  url.PathEscape,
 		"list":     func(items ...any) []any { return items },
@@ -110,15 +107,6 @@ func members(text json.RawMessage) []pair {
 		out = append(out, pair{name, value})
 	}
 	return out
-}
-
-// pretty is JSON with indents, for people to read; what is no JSON stays as it is.
-func pretty(text json.RawMessage) string {
-	var b bytes.Buffer
-	if json.Indent(&b, text, "", "  ") != nil {
-		return string(text)
-	}
-	return b.String()
 }
 
 // workflowURL is where the Temporal Web UI shows a workflow; empty without a Web

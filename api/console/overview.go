@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -79,12 +80,7 @@ func (t task) Href() string {
 }
 
 func hasTab(name string) bool {
-	for _, t := range tabs {
-		if t.Name == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(tabs, func(t tab) bool { return t.Name == name })
 }
 
 // step is one thing that a newcomer does, and whether it is done already.

@@ -71,7 +71,7 @@ func (c *Console) form(page, name string, read reader, do doer) {
 	path := page + "/" + name
 	c.gets = append(c.gets, path)
 	c.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, strings.TrimSuffix(r.URL.EscapedPath(), "/"+name), http.StatusSeeOther)
+		http.Redirect(w, r, strings.TrimSuffix(r.URL.EscapedPath(), "/"+name), http.StatusSeeOther) //nolint:gosec // the pattern's path, below /console/
 	})
 	c.mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		v, ok := c.enter(w, r, strings.TrimSuffix(r.URL.Path, "/"+name))
@@ -86,7 +86,7 @@ func (c *Console) form(page, name string, read reader, do doer) {
 		case to.view != nil:
 			c.render(w, v, *to.view)
 		default:
-			http.Redirect(w, r, to.url(v), http.StatusSeeOther)
+			http.Redirect(w, r, to.url(v), http.StatusSeeOther) //nolint:gosec // a path of the console
 		}
 	})
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -110,7 +111,7 @@ type approval struct {
 }
 
 // Can reports whether the visitor may do something with the request now.
-func (a approval) Can(what string) bool { return contains(a.AllowedActions, what) }
+func (a approval) Can(what string) bool { return slices.Contains(a.AllowedActions, what) }
 
 type approvalPage struct {
 	Items      []approval `json:"items"`
@@ -233,7 +234,7 @@ type incident struct {
 }
 
 // Can reports whether the visitor may do something with the incident now.
-func (i incident) Can(what string) bool { return contains(i.AllowedActions, what) }
+func (i incident) Can(what string) bool { return slices.Contains(i.AllowedActions, what) }
 
 type incidentPage struct {
 	Items      []incident `json:"items"`
@@ -480,13 +481,4 @@ type logged struct {
 type logPage struct {
 	Items []logged `json:"items"`
 	Next  int64    `json:"next"`
-}
-
-func contains(list []string, s string) bool {
-	for _, item := range list {
-		if item == s {
-			return true
-		}
-	}
-	return false
 }
