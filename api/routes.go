@@ -28,7 +28,7 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
-	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.agentRoutes(), s.signInRoutes())
+	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.agentRoutes(), s.signInRoutes(), s.consoleRoutes())
 }
 
 func (s *Server) deskRoutes() []route {
@@ -87,9 +87,6 @@ func (s *Server) deskRoutes() []route {
 		raw(http.MethodGet, "/readyz", Public, "The process can do its work", s.readyz),
 		page("/openapi.json", s.openAPI),
 		page("/docs/*path", s.docs()),
-		page("/open/approval/:id", s.openPage),
-		page("/open/incident/:id", s.openIncidentPage),
-		page("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
 	}
 }
 

@@ -50,6 +50,8 @@ type Deps struct {
 	Issuers      *identity.Issuers   // OpenID providers; nil: none
 	Sessions     *session.Keeper     // of the console; nil: they end with the process
 	PublicURL    string              // where people reach the API, without a slash at the end
+	TemporalUI   string              // base URL of the Temporal Web UI, for links to it; empty: none
+	Namespace    string              // of Temporal
 	ManifestKeys []ed25519.PublicKey // that exports are sealed with, new and old
 	Artefacts    *blobdir.Dir        // exports, read only
 	Spool        *blobdir.Dir        // received files
@@ -73,6 +75,7 @@ type Server struct {
 	environment *environment
 	attempts    attempts // to sign in
 	collector   *collector
+	console     http.Handler
 	handler     http.Handler
 	document    *huma.OpenAPI
 	log         *slog.Logger
@@ -84,6 +87,9 @@ func New(d Deps) (*Server, error) {
 	s.policies, s.roster, s.settings = &policySource{reader: d.Reader}, newRosterCache(d.Reader), &settingSource{reader: d.Reader}
 	s.collector = newCollector(s, d.Segments)
 	if err := s.prepareSessions(); err != nil {
+		return nil, err
+	}
+	if err := s.openConsole(); err != nil {
 		return nil, err
 	}
 	gin.SetMode(gin.ReleaseMode)

@@ -72,6 +72,7 @@ func runAPI(ctx context.Context, c config.API, t *telemetry.Telemetry) (err erro
 
 func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err error) {
 	d.AnswerWait, d.DevInsecure = c.AnswerWait, c.DevInsecure
+	d.TemporalUI, d.Namespace = c.TemporalUI, c.Namespace
 	key, err := keys.Open(ctx, c.DecisionKey, vault.Transit{})
 	if err != nil {
 		return d, opened, err

@@ -61,6 +61,9 @@ func runDev(ctx context.Context, state string, insecure bool, out io.Writer) (er
 		return err
 	}
 	apiConfig.DevInsecure = insecure
+	if apiConfig.TemporalUI == "" {
+		apiConfig.TemporalUI = s.UIURL
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return runAPI(ctx, apiConfig, t) })
 	group.Go(func() error { return runWorker(ctx, workerConfig, false) })

@@ -40,6 +40,7 @@ type API struct {
 	SessionIdle    time.Duration `env:"FINOBS_SESSION_IDLE" envDefault:"30m"`
 	SessionMax     time.Duration `env:"FINOBS_SESSION_MAX" envDefault:"8h"`
 	PublicURL      string        `env:"FINOBS_PUBLIC_URL"`            // where people reach the API; providers send them back there
+	TemporalUI     string        `env:"FINOBS_TEMPORAL_UI"`           // base URL of the Temporal Web UI, which the console links to; empty: no links
 	ArtefactDir    string        `env:"FINOBS_ARTEFACT_DIR,required"` // where the worker puts exports
 	SpoolDir       string        `env:"FINOBS_SPOOL_DIR,required"`    // where received files wait for the worker
 	Sources        string        `env:"FINOBS_SOURCES"`               // path of the source file; empty: a source of each kind, for callers with a token
