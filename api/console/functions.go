@@ -35,6 +35,8 @@ func (c *Console) functions() template.FuncMap {
 		"segment":  url.PathEscape,
 		"list":     func(items ...any) []any { return items },
 		"dict":     dict,
+		"percent":  percent,
+		"lasting":  lasting,
 	}
 }
 
