@@ -40,6 +40,7 @@ type listApprovalsInput struct {
 	Assignee  string `query:"assignee" maxLength:"255" doc:"sub of who is to look at it"`
 	RiskTier  string `query:"risk_tier" enum:"low,medium,high"`
 	Escalated string `query:"escalated" enum:"true,false"`
+	Simulated string `query:"is_simulation" enum:"true,false"`
 	Sort      string `query:"sort" enum:"newest,deadline" default:"newest" doc:"deadline: the one that expires first comes first; page with after_deadline and before"`
 	After     string `query:"after_deadline" maxLength:"40" doc:"for sort=deadline: next_deadline of the page before, together with before"`
 }
@@ -55,7 +56,7 @@ type body[T any] struct{ Body T }
 func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*body[approvalPage], error) {
 	filter := store.ApprovalFilter{
 		Status: approval.Status(in.Status), Kind: in.Kind, Desk: in.Desk, Requester: in.Requester, Assignee: in.Assignee,
-		RiskTier: in.RiskTier, Escalated: in.Escalated,
+		RiskTier: in.RiskTier, Escalated: in.Escalated, Simulated: in.Simulated,
 	}
 	if in.Sort == "deadline" {
 		filter.ByDeadline = true

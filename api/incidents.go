@@ -47,6 +47,7 @@ type listIncidentsInput struct {
 	System   string `query:"system" maxLength:"200"`
 	Priority string `query:"priority" enum:"p1,p2,p3,p4"`
 	Parent   int64  `query:"parent" minimum:"0" doc:"only its children"`
+	Text     string `query:"q" maxLength:"200" doc:"words that stand in the title, the description, the system or the subject"`
 	Overdue  bool   `query:"overdue" doc:"only those not acknowledged, or not resolved, by when it was promised"`
 }
 
@@ -54,7 +55,7 @@ func (in listIncidentsInput) filter() store.IncidentFilter {
 	set := in.set()
 	set["origin"] = in.Origin
 	return store.IncidentFilter{
-		Set: set, Assignee: in.Assignee, Owner: in.Owner, System: in.System, Priority: in.Priority, Parent: in.Parent, Overdue: in.Overdue,
+		Set: set, Assignee: in.Assignee, Owner: in.Owner, System: in.System, Priority: in.Priority, Parent: in.Parent, Overdue: in.Overdue, Text: strings.TrimSpace(in.Text),
 	}
 }
 

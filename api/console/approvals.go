@@ -2,7 +2,6 @@ package console
 
 import (
 	"encoding/json"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -155,54 +154,38 @@ func (p requestPage) Incident() string {
 	return ""
 }
 
-// decide sends one decision with the digest of the action that was shown: the
-// route of several takes it, and refuses when it is another one now.
+// decide sends one decision with the digest of the action that was shown, so that
+// it is refused when the request is about another one.
 func (c *Console) decide(v *visit) (next, error) {
-	id, err := strconv.ParseInt(v.PathValue("id"), 10, 64)
-	if err != nil {
-		return next{}, formError("there is no approval " + strconv.Quote(v.PathValue("id")))
-	}
-	got, err := v.decisions([]batchItem{{id, v.PostForm.Get("action_digest")}})
+	verdict, err := v.verdict()
 	if err != nil {
 		return next{}, err
 	}
-	if len(got.Items) != 1 {
-		return next{}, formError("the API answered for " + strconv.Itoa(len(got.Items)) + " requests instead of one")
+	digest := v.text("action_digest")
+	if digest == "" { // the API would take the decision without one
+		return next{}, formError("the form does not say which action was shown; open the page again")
 	}
-	one := got.Items[0]
-	switch {
-	case one.Problem != nil:
-		one.Problem.Path = "/approval/" + v.PathValue("id") + "/decision"
-		return next{}, one.Problem
-	case one.Status == http.StatusAccepted:
-		return next{done: "accepted"}, nil
-	case v.PostForm.Get("decision") == "reject":
-		return next{done: "rejected"}, nil
+	done := "approved"
+	if verdict == "reject" {
+		done = "rejected"
 	}
-	return next{done: "approved"}, nil
+	return v.send(v.approvalPath("decision"), map[string]string{
+		"decision": verdict, "reason": v.text("reason"), "action_digest": digest,
+	}, done)
+}
+
+// verdict is what a form decides. None is chosen before somebody chooses.
+func (v *visit) verdict() (string, error) {
+	verdict := v.text("decision")
+	if verdict != "approve" && verdict != "reject" {
+		return "", formError("choose approve or reject")
+	}
+	return verdict, nil
 }
 
 type batchItem struct {
 	ID     int64  `json:"approval_request_id"`
 	Digest string `json:"action_digest"`
-}
-
-func (v *visit) decisions(items []batchItem) (batchAnswer, error) {
-	var got batchAnswer
-	verdict := v.PostForm.Get("decision")
-	if verdict != "approve" && verdict != "reject" {
-		return got, formError("choose approve or reject")
-	}
-	_, err := v.api.post(v.Context(), "/approval/batch_decision", map[string]any{
-		"decision": verdict, "reason": v.text("reason"), "items": items,
-	}, &got)
-	return got, err
-}
-
-// outcomePage is what became of each decision of a batch.
-type outcomePage struct {
-	batchAnswer
-	Verdict string
 }
 
 // decideBatch decides on several requests. What became of each is shown at once and
@@ -220,13 +203,17 @@ func (c *Console) decideBatch(v *visit) (next, error) {
 	if len(items) == 0 {
 		return next{}, formError("choose at least one request")
 	}
-	got, err := v.decisions(items)
+	verdict, err := v.verdict()
 	if err != nil {
 		return next{}, err
 	}
-	return next{view: &view{
-		Template: "batch", Title: "Decisions", Tab: "approvals", Data: outcomePage{got, v.PostForm.Get("decision")},
-	}}, nil
+	var got batchAnswer
+	if _, err := v.api.post(v.Context(), "/approval/batch_decision", map[string]any{
+		"decision": verdict, "reason": v.text("reason"), "items": items,
+	}, &got); err != nil {
+		return next{}, err
+	}
+	return next{view: &view{Template: "batch", Title: "Decisions", Tab: "approvals", Data: got}}, nil
 }
 
 // Canonical is the action as it is hashed.

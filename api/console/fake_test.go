@@ -115,7 +115,7 @@ func (f *fakeAPI) record(u *url.URL) (any, bool) {
 		var list []any
 		for _, path := range []string{"/approval/42", "/incidents/7", "/agent/ops/actions/9", "/notifications", f.text} {
 			t := fill(&task{}, f.text)
-			t.Path = path
+			t.Path, t.ID = path, path
 			list = append(list, t)
 		}
 		return page(list...), true
@@ -286,7 +286,19 @@ func fillValue(v reflect.Value, text string) {
 // console makes a console over a fake API, for somebody who is signed in.
 func makeConsole(t testing.TB, api *fakeAPI, change ...func(*Deps)) *Console {
 	t.Helper()
-	d := Deps{
+	d := testDeps(api)
+	for _, f := range change {
+		f(&d)
+	}
+	c, err := newConsole(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func testDeps(api *fakeAPI) Deps {
+	return Deps{
 		Session: func(r *http.Request) (session.Session, error) {
 			if r.Header.Get("X-Test-Absent") != "" {
 				return session.Session{}, errors.New("nobody is signed in")
@@ -301,14 +313,6 @@ func makeConsole(t testing.TB, api *fakeAPI, change ...func(*Deps)) *Console {
 		May:        func(context.Context, session.Session, string) bool { return true },
 		TemporalUI: "http://127.0.0.1:8233", Namespace: "default", Dev: true, Now: func() time.Time { return clock },
 	}
-	for _, f := range change {
-		f(&d)
-	}
-	c, err := newConsole(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // pages are the addresses of all pages, with ids in them.

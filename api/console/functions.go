@@ -102,12 +102,12 @@ func members(text json.RawMessage) []pair {
 	out := make([]pair, 0, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		value := string(m[name])
+		if value == "null" || value == `""` {
+			continue
+		}
 		var s string
 		if json.Unmarshal(m[name], &s) == nil {
 			value = s
-		}
-		if value == "" || value == "null" {
-			continue
 		}
 		out = append(out, pair{name, value})
 	}

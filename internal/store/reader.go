@@ -81,6 +81,7 @@ type ApprovalFilter struct {
 	Assignee  string // sub
 	RiskTier  string
 	Escalated string // true, false or empty
+	Simulated string // dito
 
 	ByDeadline    bool      // the one that expires first comes first
 	AfterDeadline time.Time // with ByDeadline: the deadline of the last row of the page before; its id is Page.Before
@@ -107,6 +108,9 @@ func (f ApprovalFilter) where() (string, []any) {
 	}
 	if f.Escalated != "" {
 		add("(escalation_level > 0) = ?", f.Escalated == "true")
+	}
+	if f.Simulated != "" {
+		add("is_simulation = ?", f.Simulated == "true")
 	}
 	return query, args
 }
