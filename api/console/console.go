@@ -67,6 +67,9 @@ func newConsole(d Deps) (*Console, error) {
 	c.registerApprovals()
 	c.registerIncidents()
 	c.registerAgents()
+	c.registerExports()
+	c.registerSchedules()
+	c.registerOversight()
 	c.mux.HandleFunc("/", c.nothingHere)
 	return c, nil
 }

@@ -158,6 +158,36 @@ func (f *fakeAPI) record(u *url.URL) (any, bool) {
 		s := fill(&stop{}, f.text)
 		s.InForce = true
 		return page(s), true
+	case "/exports/":
+		return page(f.export()), true
+	case "/exports/{id}":
+		return f.export(), true
+	case "/exports/{id}/progress":
+		p := fill(&exportProgress{}, f.text)
+		p.Total = 14
+		return p, true
+	case "/exports/{id}/history", "/export-schedules/{id}/history":
+		return fill(&history{}, f.text), true
+	case "/exports/destinations":
+		return page(fill(&destination{}, f.text)), true
+	case "/exports/batch_verify/{id}":
+		return fill(&verification{}, f.text), true
+	case "/export-schedules":
+		return page(fill(&schedule{}, f.text)), true
+	case "/export-schedules/{id}":
+		return fill(&schedule{}, f.text), true
+	case "/audit/{id}/leaf", "/audit/{id}/proof":
+		return map[string]string{f.text: f.text}, true
+	case "/log/status":
+		return fill(&logStatus{}, f.text), true
+	case "/systems":
+		return fill(&systems{}, f.text), true
+	case "/agent/ops/actions/metrics":
+		return fill(&approvalFigures{}, f.text), true
+	case "/incidents/metrics":
+		return fill(&incidentFigures{}, f.text), true
+	case "/recon/breaks/metrics":
+		return fill(&breakFigures{}, f.text), true
 	case "/users":
 		return page(fill(&user{}, f.text)), true
 	case "/audit":
@@ -192,6 +222,12 @@ func (f *fakeAPI) incident() *incident {
 	i.ID, i.Status = 7, "open"
 	i.AllowedActions = []string{"acknowledge", "unacknowledge", "assign", "comment", "resolve", "close", "reopen", "severity", "priority", "link", "parent", "merge"}
 	return i
+}
+
+func (f *fakeAPI) export() *export {
+	x := fill(&export{}, f.text)
+	x.ID = 42
+	return x
 }
 
 func (f *fakeAPI) run() *run {

@@ -32,6 +32,8 @@ func (c *Console) functions() template.FuncMap {
 		"segment":  url.PathEscape,
 		"list":     func(items ...any) []any { return items },
 		"dict":     dict,
+		"percent":  percent,
+		"lasting":  lasting,
 	}
 }
 

@@ -7,6 +7,11 @@ var tabs = []tab{
 	{Name: "incidents", Path: "/console/incidents", Label: "Incidents", Key: "i", Permission: "incident.read", Counts: []string{"break", "incident"}},
 	{Name: "runs", Path: "/console/runs", Label: "Agent runs", Key: "r", Permission: "agent.read"},
 	{Name: "actions", Path: "/console/actions", Label: "Actions", Key: "c", Permission: "agent.read"},
+	{Name: "exports", Path: "/console/exports", Label: "Exports", Key: "e", Permission: "export.read"},
+	{Name: "schedules", Path: "/console/schedules", Label: "Schedules", Key: "s", Permission: "schedule.read"},
+	{Name: "audit", Path: "/console/audit", Label: "Audit", Key: "u", Permission: "audit.read"},
+	{Name: "systems", Path: "/console/systems", Label: "Systems", Key: "y", Permission: "system.read"},
+	{Name: "metrics", Path: "/console/metrics", Label: "Metrics", Key: "m", Permission: "metrics.read"},
 }
 
 // messages are what pages say after a form was carried out. An address carries the
@@ -28,4 +33,10 @@ var messages = map[string]string{
 	"stopped":    "No action begins from now on, until the stop is lifted.",
 	"resolved":   "The outcome is recorded.",
 	"withdrawn":  "The action is taken back.",
+
+	"verifying":   "The exports are being read back.",
+	"delivered":   "It is delivered, and was read back.",
+	"undelivered": "It was not delivered; the list of deliveries says why.",
+	"granted":     "The schedule is as you asked for it.",
+	"ordered":     "The export of the slot has begun.",
 }

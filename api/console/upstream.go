@@ -61,6 +61,13 @@ func (u upstream) get(ctx context.Context, path string, query url.Values, into a
 	return err
 }
 
+// text reads an answer as it is.
+func (u upstream) text(ctx context.Context, path string) (string, error) {
+	var out bytes.Buffer
+	_, err := u.call(ctx, http.MethodGet, path, nil, &out)
+	return out.String(), err
+}
+
 // post sends a body as JSON, none when it is nil, and reads the answer into into
 // unless that is nil. It returns the status of an answer that is no error.
 func (u upstream) post(ctx context.Context, path string, body, into any) (int, error) {
@@ -104,6 +111,10 @@ func (u upstream) call(ctx context.Context, method, path string, body, into any)
 		return 0, readProblem(res, path, text)
 	}
 	if into == nil || len(text) == 0 {
+		return res.StatusCode, nil
+	}
+	if raw, ok := into.(*bytes.Buffer); ok {
+		raw.Write(text)
 		return res.StatusCode, nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {

@@ -466,9 +466,16 @@ type userPage struct {
 // logged is an entry of the log as the search shows it.
 type logged struct {
 	Index        int64     `json:"leaf_index"`
+	EntryID      string    `json:"entry_id"`
 	RecordedAt   time.Time `json:"recorded_at"`
 	Type         string    `json:"type"`
+	Action       string    `json:"action"`
 	Outcome      string    `json:"outcome"`
+	Desk         string    `json:"desk"`
+	WorkflowID   string    `json:"workflow_id"`
+	TraceID      string    `json:"trace_id"`
+	AgentVersion string    `json:"agent_version"`
+	OverrideType string    `json:"override_type"`
 	Reason       string    `json:"reason"`
 	ActorType    string    `json:"actor_type"`
 	ActorSub     string    `json:"actor_sub"`
