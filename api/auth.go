@@ -93,6 +93,10 @@ func (s *Server) guard(c *gin.Context) {
 		return // the handler verifies the signature, which is over the body
 	}
 	p, err := s.authenticate(c, wanted)
+	if fault.KindOf(err) == fault.Unavailable {
+		abort(c, err) // nothing is wrong with the token, as far as anybody knows
+		return
+	}
 	if err != nil {
 		s.deny(c, "authenticate", fault.New(fault.Unauthenticated, "not-authenticated", "%v", err))
 		return
@@ -162,7 +166,7 @@ func (s *Server) byToken(ctx context.Context, token string) (approval.Principal,
 	dev, err := s.environment.dev(ctx)
 	switch {
 	case err != nil:
-		return approval.Principal{}, errors.New("whether this is a development database, where alone tokens of finobs token count, cannot be told now")
+		return approval.Principal{}, err
 	case !dev:
 		return approval.Principal{}, errors.New("tokens of finobs token count on a development database alone; get one of the identity provider")
 	}

@@ -36,6 +36,9 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	// When the caller has closed the body, nobody waits for what the handler does.
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), inProcessKey{}, t.who))
 	in := r.Clone(ctx)
+	if in.Header == nil {
+		in.Header = http.Header{}
+	}
 	in.RequestURI, in.RemoteAddr = r.URL.RequestURI(), "console"
 	in.Proto, in.ProtoMajor, in.ProtoMinor = "HTTP/1.1", 1, 1
 	if in.Host == "" {

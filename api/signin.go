@@ -211,14 +211,14 @@ func (s *Server) fromOwnPage(c *gin.Context) bool {
 
 // refuseSignIn shows why, and records it.
 func (s *Server) refuseSignIn(c *gin.Context, status int, next string, err error) {
-	message := err.Error()
+	message, words := err.Error(), ""
 	var known *identity.SignInError
 	if errors.As(err, &known) {
-		message = known.Message
+		message, words = known.Message, known.Words // which is shown, and not put on record: anybody can send any
 		s.log.WarnContext(c.Request.Context(), "sign-in refused", "request_id", requestID(c.Request.Context()), "error", err)
 	}
-	s.recordSignIn(c, "sign_in", shorten(message), approval.Principal{})
-	s.showLogin(c, status, loginView{Refused: message, Next: localPath(next)})
+	s.recordSignIn(c, "sign_in", message, approval.Principal{})
+	s.showLogin(c, status, loginView{Refused: message, Words: words, Next: localPath(next)})
 }
 
 // recordSignIn keeps on record what came of a sign-in; no token is in it.
@@ -227,15 +227,6 @@ func (s *Server) recordSignIn(c *gin.Context, action, reason string, who approva
 	s.denials.record(ctx, denial{
 		Action: action, Reason: reason, Route: routeOf(ctx), Actor: who, RequestID: requestID(ctx), TraceID: traceID(ctx),
 	})
-}
-
-// shorten keeps a reason within what the record takes; part of it may be a
-// provider's text.
-func shorten(s string) string {
-	if runes := []rune(s); len(runes) > 300 {
-		return string(runes[:300]) + "…"
-	}
-	return s
 }
 
 func (s *Server) callback() string { return s.PublicURL + "/login/callback" }

@@ -29,6 +29,7 @@ const signInPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; f
 // loginView is what the page shows.
 type loginView struct {
 	Refused, Note string // why a sign-in was refused; what was done
+	Words         string // what the provider says of the refusal
 	Next          string // where to go afterwards
 	CSRF          string
 	Who           *session.Session // nil: nobody is signed in
@@ -93,8 +94,8 @@ func loginStatic(c *gin.Context) {
 
 // Limits of sign-ins from one address: each asks a provider something.
 const (
-	signInBurst     = 60
-	signInPerSecond = 1
+	signInBurst     = 120
+	signInPerSecond = 5
 	maxAddresses    = 10_000
 )
 

@@ -32,11 +32,11 @@ func signInDeps(c config.API, d *api.Deps) error {
 		}
 	}
 	u, err := url.Parse(c.PublicURL)
-	if err != nil || c.PublicURL != "" && (u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil) {
-		return fmt.Errorf("FINOBS_PUBLIC_URL %q must be a URL of a host, without a path, such as https://finobs.example.com", c.PublicURL)
+	if err != nil {
+		return fmt.Errorf("FINOBS_PUBLIC_URL: %w", err)
 	}
-	if len(d.Issuers.SignIn()) > 0 && !identity.SafeURL(u) {
-		return errors.New("people sign in with a browser at a provider that FINOBS_OIDC_FILE names: set FINOBS_PUBLIC_URL to where they reach the API, an https URL (http only on this machine)")
+	if len(d.Issuers.SignIn()) > 0 && (!identity.SafeURL(u) || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil) {
+		return fmt.Errorf("people sign in with a browser at a provider that FINOBS_OIDC_FILE names, and it sends them back to FINOBS_PUBLIC_URL, which is %q: set it to where they reach the API, an https URL without a path (http only on this machine)", c.PublicURL)
 	}
 	d.PublicURL = c.PublicURL
 	options := session.Options{Idle: c.SessionIdle, Max: c.SessionMax, Secure: u.Scheme == "https"}

@@ -27,23 +27,28 @@ type Flow struct {
 
 // SignInError is why a sign-in at a provider failed, in words for the person.
 type SignInError struct {
-	Message string
+	Message string // of a closed set
+	Words   string // the provider's own, as untrusted as ever; may be empty
 	cause   error
 }
 
 // Error implements error.
 func (e *SignInError) Error() string {
-	if e.cause == nil {
-		return e.Message
+	text := e.Message
+	if e.Words != "" {
+		text += fmt.Sprintf(" (it says: %q)", e.Words)
 	}
-	return e.Message + ": " + e.cause.Error()
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
 }
 
 // Unwrap returns what happened beneath, if anything.
 func (e *SignInError) Unwrap() error { return e.cause }
 
 func failed(cause error, format string, args ...any) error {
-	return &SignInError{fmt.Sprintf(format, args...), cause}
+	return &SignInError{Message: fmt.Sprintf(format, args...), cause: cause}
 }
 
 func (i *Issuer) client(e endpoints, redirect string) *oauth2.Config {
@@ -75,7 +80,7 @@ func (i *Issuer) Finish(ctx context.Context, f Flow, redirect string, answer url
 	case answer.Has("iss") && answer.Get("iss") != i.url: // RFC 9207
 		return refused, failed(nil, "the answer is of another provider than %s; begin again", i.Title)
 	case answer.Get("error") != "":
-		return refused, failed(nil, "%s", i.explain(answer))
+		return refused, i.explain(answer)
 	case answer.Get("code") == "":
 		return refused, failed(nil, "%s sent neither a code nor an error; begin again", i.Title)
 	}
@@ -164,8 +169,8 @@ func withoutBody(err error) error {
 }
 
 // explain puts an error answer (RFC 6749, section 4.1.2.1) into plain words. What
-// the provider writes is shown as text and cut.
-func (i *Issuer) explain(answer url.Values) string {
+// the provider writes is cut.
+func (i *Issuer) explain(answer url.Values) error {
 	var text string
 	switch answer.Get("error") {
 	case "access_denied":
@@ -179,10 +184,7 @@ func (i *Issuer) explain(answer url.Values) string {
 	default:
 		text = i.Title + " refused the sign-in"
 	}
-	if more := answer.Get("error_description"); more != "" {
-		text += fmt.Sprintf(" (it says: %q)", cut(more, 200))
-	}
-	return text
+	return &SignInError{Message: text, Words: cut(answer.Get("error_description"), 200)}
 }
 
 func safeWord(s string) bool {

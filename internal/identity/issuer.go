@@ -263,7 +263,12 @@ func (i *Issuer) discover(ctx context.Context) (endpoints, error) {
 	fresh, err := i.ask(ctx)
 	if err != nil {
 		if known != nil {
-			return *known, nil
+			again := *known
+			again.at = time.Now().Add(keysPause - discoveryFresh) // not each time that somebody wants it
+			i.mu.Lock()
+			i.found = &again
+			i.mu.Unlock()
+			return again, nil
 		}
 		return endpoints{}, fmt.Errorf("asking %s for its endpoints: %w", i.url, err)
 	}

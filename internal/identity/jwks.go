@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"finobs/internal/fault"
+
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/sync/singleflight"
 )
@@ -58,7 +60,7 @@ func (s *keySet) find(ctx context.Context, kid string, algorithm jose.SignatureA
 		}
 	}
 	if failed != nil || s.stale(now) {
-		return jose.JSONWebKey{}, errors.New("the identity provider's keys cannot be fetched now, so the token cannot be verified; try again in a minute")
+		return jose.JSONWebKey{}, fault.New(fault.Unavailable, "provider-unavailable", "the identity provider's keys cannot be fetched now, so the token cannot be verified; try again in a minute")
 	}
 	return jose.JSONWebKey{}, errors.New("the token is signed with a key that the identity provider does not publish")
 }

@@ -157,8 +157,16 @@ func TestSecurityEventIsTheLeafThatGoWouldWrite(t *testing.T) {
 			return strings.ReplaceAll(rapid.StringN(0, 40, 120).Draw(t, name), "\x00", "")
 		}
 		id := uuid.Must(uuid.NewV7()).String()
+		action := rapid.SampledFrom([]string{"authorize", "sign_in", "signed_in", "signed_out", "read_audit"}).Draw(t, "action")
+		kind, outcome := "security.denied", "denied"
+		switch action {
+		case "signed_in", "signed_out":
+			kind, outcome = "security."+action, "done"
+		case "read_audit":
+			kind, outcome = "audit.read", "done"
+		}
 		event := store.SecurityEvent{
-			EntryID: id, Idem: id, Action: "authorize", Reason: text("reason"),
+			EntryID: id, Idem: id, Action: action, Reason: text("reason"),
 			Actor: approval.Principal{Kind: approval.Human, Person: approval.Person{Issuer: text("iss"), Subject: text("sub")}},
 			Route: "GET /" + id + text("route"), RequestID: text("request"), TraceID: text("trace"),
 			Count: rapid.IntRange(1, 1e6).Draw(t, "count"), FirstAt: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "first")).UTC(),
@@ -171,8 +179,8 @@ func TestSecurityEventIsTheLeafThatGoWouldWrite(t *testing.T) {
 			t.Fatalf("got %v, %v", list, err)
 		}
 		sealed, err := ledger.Entry{
-			Type: "security.denied", Actor: ledger.By(event.Actor), Subject: ledger.Subject{Kind: "route", ID: event.Route},
-			Action: "authorize", Outcome: "denied", Reason: event.Reason, RequestID: event.RequestID, TraceID: event.TraceID,
+			Type: kind, Actor: ledger.By(event.Actor), Subject: ledger.Subject{Kind: "route", ID: event.Route},
+			Action: action, Outcome: outcome, Reason: event.Reason, RequestID: event.RequestID, TraceID: event.TraceID,
 			Details: canonical.Object{"count": fmt.Sprint(event.Count), "first_at": ledger.FormatTime(event.FirstAt)},
 		}.Seal(id, list[0].RecordedAt, sha256.Sum256([]byte("finobs.security.v1\n"+id)))
 		if err != nil {
