@@ -292,12 +292,16 @@ func (s *stack) withoutAnswer(t *testing.T, url string) {
 				method, body, status = "POST", fmt.Sprintf(`{"kind":"other","severity":"low","title":"no answer %d"}`, unique.Add(1)), http.StatusCreated
 			}
 			want(t, callURL(t, token, method, "http://"+base+path, body), status)
-			*list = append(*list, time.Since(began))
+			if i >= requests/10 { // the other API has prepared its statements by then
+				*list = append(*list, time.Since(began))
+			}
 		}
 	}
 	t.Logf("median %v with, %v without; p95 %v with, %v without", quantile(with, .5), quantile(without, .5), quantile(with, .95), quantile(without, .95))
-	if ratio := quantile(with, .5).Seconds() / quantile(without, .5).Seconds(); ratio > 1.3 {
-		t.Errorf("half of the requests take %.2f times as long as without a collector", ratio)
+	// A millisecond is what this machine's other work makes of it; who waits for a
+	// collector waits for hundreds.
+	if with, without := quantile(with, .5), quantile(without, .5); with > without*13/10+time.Millisecond {
+		t.Errorf("half of the requests take %v, and %v without a collector", with, without)
 	}
 	eventually(t, "the state says that the collector takes nothing", func() bool {
 		r := callURL(t, "", "GET", "http://"+address+"/readyz?verbose", "")

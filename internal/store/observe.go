@@ -10,6 +10,7 @@ import (
 	"finobs/internal/event"
 	"finobs/internal/export"
 	"finobs/internal/ledger"
+	"finobs/internal/remediation"
 	"finobs/internal/telemetry"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -67,7 +68,7 @@ func family(kind string) string {
 
 // remedy is the action of the catalogue that a kind asks approval of; "" for none.
 func remedy(kind string) string {
-	name, is := strings.CutPrefix(kind, "remediation.")
+	name, is := strings.CutPrefix(kind, remediation.KindPrefix)
 	if !is {
 		return ""
 	}

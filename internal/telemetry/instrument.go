@@ -212,6 +212,7 @@ type Attribute struct {
 	Key string
 
 	known []string // the only values; nil: whatever comes first
+	most  int      // of those
 	mu    sync.Mutex
 	seen  map[string]bool
 }
@@ -230,7 +231,12 @@ func oneOf(key string, values ...string) *Attribute { return &Attribute{Key: key
 
 // few is an attribute whose values an operator's files or the code name. The first
 // mostValues are kept, should there be more.
-func few(key string) *Attribute { return &Attribute{Key: key, seen: map[string]bool{}} }
+func few(key string) *Attribute { return upTo(mostValues, key) }
+
+// upTo is few with another bound.
+func upTo(most int, key string) *Attribute {
+	return &Attribute{Key: key, most: most, seen: map[string]bool{}}
+}
 
 // Of is the attribute with a value, or with one that says that it is another or none.
 func (a *Attribute) Of(value string) attribute.KeyValue {
@@ -246,7 +252,7 @@ func (a *Attribute) Of(value string) attribute.KeyValue {
 func (a *Attribute) admit(value string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.seen[value] && len(a.seen) < mostValues {
+	if !a.seen[value] && len(a.seen) < a.most {
 		a.seen[value] = true
 	}
 	return a.seen[value]

@@ -32,7 +32,7 @@ var (
 	Desk      = few("desk")    // of the roster
 	Dataset   = few("dataset") // of exports
 	Place     = few("destination")
-	EntryType = few("type")
+	EntryType = upTo(200, "type") // the code names them
 	Sink      = few("sink")
 	Source    = few("source") // of the source file
 	EventKind = few("event")
