@@ -30,7 +30,7 @@ func TestAPolicyApprovesByItself(t *testing.T) {
 	if body := string(s.call(t, "alice", "GET", "/approval/"+e.id, "").Body); !strings.Contains(body, `"decisions":[]`) {
 		t.Errorf("somebody decided: %s", body)
 	}
-	if n := count(t, s, "SELECT count(*) FROM ledger.entry WHERE type = 'approval.approved' AND actor_type = 'system' AND subject_id = $1", e.id); n != 1 {
+	if n := count(t, s, "SELECT count(*) FROM ledger.entry WHERE type = 'approval.decided' AND actor_type = 'system' AND subject_id = $1", e.id); n != 1 {
 		t.Errorf("%d entries say that the system approved: %s", n, s.call(t, "eve", "GET", "/approval/"+e.id+"/history", "").Body)
 	}
 	other := exportCase{s: s, path: "/incidents/export?format=ndjson"}

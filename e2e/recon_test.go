@@ -232,7 +232,7 @@ func TestReconCommandSpeaksPlainly(t *testing.T) {
 		"1 of 7 lines are bad":             {edited(t, left, tinyHeader, tinyHeader+"x\n"), right, "--profile", "by-trade-id", "--strict"},
 		"knows no allocations":             {left, right, "--profile", "by-trade-id", "--left-allocations", left, "--right-allocations", right},
 	} {
-		if out, code := reconcile(t, args...); code != 1 || !strings.Contains(out, want) {
+		if out, code := reconcile(t, args...); code != 2 || !strings.Contains(out, want) {
 			t.Errorf("want %q: exit code %d\n%s", want, code, out)
 		}
 	}

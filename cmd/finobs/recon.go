@@ -37,7 +37,7 @@ func reconRunCommand() *cobra.Command {
 		Use:   "run [LEFT] [RIGHT]",
 		Short: "Compare two files, or what is on record; exit code 3 when there are breaks",
 		Long: "Compare two files by a profile. A side that the profile takes from the record has no file: then give one file, or none.\n" +
-			"Exit code 0: no breaks; 3: breaks; 1: the run failed.",
+			"Exit code 0: no breaks; 3: breaks; 2: a file or a flag is not what the profile takes; 1: the run failed.",
 		Example: "  finobs recon run oms.csv broker.csv --profile oms-vs-broker\n  finobs recon run --profile dropcopy-vs-broker --from 2026-06-12 --to 2026-06-12",
 		Args:    cobra.MaximumNArgs(2),
 	}
