@@ -15,14 +15,14 @@ import (
 // booked are transactions of one desk: by trade id, which rule they break; those with
 // none break none.
 var booked = []struct{ rule, line string }{
-	{"wash-trade", "W-1,2026-06-10,buy,ZZA,1000,10.00,USD,ACC-1,CP-1,2026-06-11,booked"},
-	{"wash-trade", "W-2,2026-06-10,sell,ZZA,1000,10.00,USD,ACC-1,CP-1,2026-06-11,booked"},
-	{"self-trade", "S-1,2026-06-10,buy,ZZB,100,5.00,USD,ACC-2,ACC-2,2026-06-11,booked"},
-	{"late-settlement", "L-1,2026-06-10,buy,ZZC,100,5.00,USD,ACC-3,CP-1,2026-06-22,booked"},
-	{"order-notional", "B-1,2026-06-10,buy,ZZD,600000,100.00,USD,ACC-4,CP-1,2026-06-11,booked"},
-	{"position-limit", "P-1,2026-06-10,buy,ZZE,1500000,1.00,USD,ACC-5,CP-1,2026-06-11,booked"},
-	{"sanctioned-name", "N-1,2026-06-10,buy,ZZF,100,5.00,USD,ACC-6,BANCO NACIONAL DE CUBA,2026-06-11,booked"},
-	{"", "G-1,2026-06-10,buy,ZZG,100,5.00,USD,ACC-7,CP-1,2026-06-11,booked"},
+	{"wash-trade", "W-1,2026-06-10,buy,ZZA,1000,10.00,USD,ACC-1,CP-1,2026-06-11,settled"},
+	{"wash-trade", "W-2,2026-06-10,sell,ZZA,1000,10.00,USD,ACC-1,CP-1,2026-06-11,settled"},
+	{"self-trade", "S-1,2026-06-10,buy,ZZB,100,5.00,USD,ACC-2,ACC-2,2026-06-11,settled"},
+	{"late-settlement", "L-1,2026-06-10,buy,ZZC,100,5.00,USD,ACC-3,CP-1,2026-06-22,settled"},
+	{"order-notional", "B-1,2026-06-10,buy,ZZD,600000,100.00,USD,ACC-4,CP-1,2026-06-11,settled"},
+	{"position-limit", "P-1,2026-06-10,buy,ZZE,1500000,1.00,USD,ACC-5,CP-1,2026-06-11,settled"},
+	{"sanctioned-name", "N-1,2026-06-10,buy,ZZF,100,5.00,USD,ACC-6,BANCO NACIONAL DE CUBA,2026-06-11,settled"},
+	{"", "G-1,2026-06-10,buy,ZZG,100,5.00,USD,ACC-7,CP-1,2026-06-11,settled"},
 	{"", "G-2,2026-06-10,buy,ZZH,700000,100.00,USD,ACC-8,CP-1,2026-06-11,cancelled"},
 }
 
