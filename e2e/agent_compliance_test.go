@@ -47,7 +47,7 @@ type complianceEntry struct {
 func (d *deskStack) logged(t *testing.T, route, workflow string) map[int64]complianceEntry {
 	t.Helper()
 	var page struct{ Items []complianceEntry }
-	r := want(t, d.call(t, "eve", "GET", route+"?type=agent.finding&workflow_id="+url.QueryEscape(workflow), ""), http.StatusOK)
+	r := want(t, d.call(t, "eve", "GET", route+url.QueryEscape(workflow)+"&type=agent.finding", ""), http.StatusOK)
 	if err := json.Unmarshal(r.Body, &page); err != nil {
 		t.Fatal(err)
 	}
@@ -128,11 +128,11 @@ func (d *deskStack) found(t *testing.T, run agentRun, records map[string]string)
 	workflow := text(t, d.stack, "SELECT workflow_id FROM finobs.agent_run WHERE run_id = $1", run.ID)
 	var entries map[int64]complianceEntry
 	eventually(t, "the findings are in the compliance log", func() bool {
-		entries = d.logged(t, "/compliance/logs", workflow)
+		entries = d.logged(t, "/compliance/logs?workflow_id=", workflow)
 		return len(entries) >= len(rules)
 	})
 	byRule := map[string][]string{}
-	for index, e := range d.logged(t, "/audit", workflow) {
+	for index, e := range d.logged(t, "/audit?workflow=", workflow) {
 		f := e.Leaf.Details
 		byRule[f.Rule] = append(byRule[f.Rule], strings.Fields(f.Records)...)
 		if shown := entries[index]; shown.Outcome != "found" || shown.Reason == "" || f.RunID != fmt.Sprint(run.ID) || f.Severity == "" || f.Party == "" {
