@@ -115,11 +115,11 @@ func (x *Actions) BeginAction(ctx context.Context, in GateRef) (ActionState, err
 // asRisky refuses an approval that was given as if the action were less risky than the
 // catalogue says: the tier chose the policy, and the row that was planned proves none.
 func asRisky(a remediation.Action, approved approval.Action) error {
-	t, err := action.Find(a.Plan.Action)
-	if err != nil || approved.RiskTier.AtLeast(t.Risk) { // one that is gone is not begun, see hindrance
-		return nil
+	if t, err := action.Find(a.Plan.Action); err == nil && !approved.RiskTier.AtLeast(t.Risk) {
+		return fault.New(fault.Forbidden, "risk-understated", "approval %d was given for %s risk, and %s has %s risk at least; plan it again",
+			a.ID, approved.RiskTier, t.Name, t.Risk)
 	}
-	return fault.New(fault.Forbidden, "risk-understated", "approval %d was given for %s risk, and %s has %s risk at least; plan it again", a.ID, approved.RiskTier, t.Name, t.Risk)
+	return nil // what the catalogue does not have any more is not begun, see hindrance
 }
 
 // begin takes the lease and records the intent, or records why not: the approval is

@@ -15,14 +15,14 @@ import (
 // booked are transactions of one desk: by trade id, which rule they break; those with
 // none break none.
 var booked = []struct{ rule, line string }{
-	{"wash-trade", "W-1,2026-06-10,buy,ZZA,1000,10.00,USD,ACC-1,CP-1,2026-06-11,booked"},
-	{"wash-trade", "W-2,2026-06-10,sell,ZZA,1000,10.00,USD,ACC-1,CP-1,2026-06-11,booked"},
-	{"self-trade", "S-1,2026-06-10,buy,ZZB,100,5.00,USD,ACC-2,ACC-2,2026-06-11,booked"},
-	{"late-settlement", "L-1,2026-06-10,buy,ZZC,100,5.00,USD,ACC-3,CP-1,2026-06-22,booked"},
-	{"order-notional", "B-1,2026-06-10,buy,ZZD,600000,100.00,USD,ACC-4,CP-1,2026-06-11,booked"},
-	{"position-limit", "P-1,2026-06-10,buy,ZZE,1500000,1.00,USD,ACC-5,CP-1,2026-06-11,booked"},
-	{"sanctioned-name", "N-1,2026-06-10,buy,ZZF,100,5.00,USD,ACC-6,BANCO NACIONAL DE CUBA,2026-06-11,booked"},
-	{"", "G-1,2026-06-10,buy,ZZG,100,5.00,USD,ACC-7,CP-1,2026-06-11,booked"},
+	{"wash-trade", "W-1,2026-06-10,buy,ZZA,1000,10.00,USD,ACC-1,CP-1,2026-06-11,settled"},
+	{"wash-trade", "W-2,2026-06-10,sell,ZZA,1000,10.00,USD,ACC-1,CP-1,2026-06-11,settled"},
+	{"self-trade", "S-1,2026-06-10,buy,ZZB,100,5.00,USD,ACC-2,ACC-2,2026-06-11,settled"},
+	{"late-settlement", "L-1,2026-06-10,buy,ZZC,100,5.00,USD,ACC-3,CP-1,2026-06-22,settled"},
+	{"order-notional", "B-1,2026-06-10,buy,ZZD,600000,100.00,USD,ACC-4,CP-1,2026-06-11,settled"},
+	{"position-limit", "P-1,2026-06-10,buy,ZZE,1500000,1.00,USD,ACC-5,CP-1,2026-06-11,settled"},
+	{"sanctioned-name", "N-1,2026-06-10,buy,ZZF,100,5.00,USD,ACC-6,BANCO NACIONAL DE CUBA,2026-06-11,settled"},
+	{"", "G-1,2026-06-10,buy,ZZG,100,5.00,USD,ACC-7,CP-1,2026-06-11,settled"},
 	{"", "G-2,2026-06-10,buy,ZZH,700000,100.00,USD,ACC-8,CP-1,2026-06-11,cancelled"},
 }
 
@@ -47,7 +47,7 @@ type complianceEntry struct {
 func (d *deskStack) logged(t *testing.T, route, workflow string) map[int64]complianceEntry {
 	t.Helper()
 	var page struct{ Items []complianceEntry }
-	r := want(t, d.call(t, "eve", "GET", route+"?type=agent.finding&workflow_id="+url.QueryEscape(workflow), ""), http.StatusOK)
+	r := want(t, d.call(t, "eve", "GET", route+url.QueryEscape(workflow)+"&type=agent.finding", ""), http.StatusOK)
 	if err := json.Unmarshal(r.Body, &page); err != nil {
 		t.Fatal(err)
 	}
@@ -128,11 +128,11 @@ func (d *deskStack) found(t *testing.T, run agentRun, records map[string]string)
 	workflow := text(t, d.stack, "SELECT workflow_id FROM finobs.agent_run WHERE run_id = $1", run.ID)
 	var entries map[int64]complianceEntry
 	eventually(t, "the findings are in the compliance log", func() bool {
-		entries = d.logged(t, "/compliance/logs", workflow)
+		entries = d.logged(t, "/compliance/logs?workflow_id=", workflow)
 		return len(entries) >= len(rules)
 	})
 	byRule := map[string][]string{}
-	for index, e := range d.logged(t, "/audit", workflow) {
+	for index, e := range d.logged(t, "/audit?workflow=", workflow) {
 		f := e.Leaf.Details
 		byRule[f.Rule] = append(byRule[f.Rule], strings.Fields(f.Records)...)
 		if shown := entries[index]; shown.Outcome != "found" || shown.Reason == "" || f.RunID != fmt.Sprint(run.ID) || f.Severity == "" || f.Party == "" {

@@ -100,8 +100,9 @@ const (
 
 const cutMark = " [cut]"
 
-// FactDetailsLeftOut counts the details for which there was no room.
-const FactDetailsLeftOut = "details_left_out"
+// FactDetailsLeftOut counts the details for which there was no room. It is itself one
+// of the details: what senders write has a part in it.
+const FactDetailsLeftOut = DetailPrefix + "(left_out)"
 
 // Show makes an evidence whose text shows every fact as a line "key: value", then an
 // empty line and the words. The facts that finobs made come first, in the order of
