@@ -42,8 +42,7 @@ func spoken(text string, bundle []agent.Evidence) string {
 			}
 			return out.String()
 		}
-		switch token.Kind() {
-		case '{', '}', '[', ']':
+		if strings.ContainsRune("{}[]", rune(token.Kind())) {
 			continue
 		}
 		said := token.String()

@@ -90,7 +90,7 @@ func TestErrorsNameTheLineAndTheElement(t *testing.T) {
 		{"action: counterparty.notify", "action: gateway.explode", "line 16: proposals[0].action: there is no action"},
 		{"target: counterparty", "target: ../x", "line 17: proposals[0].target"},
 		{"target: counterparty", "target: trade", "must be counterparty, the kind of what counterparty.notify works on"},
-		{"{reference: target.id}", "{refrence: target.id}", "counterparty.notify needs the parameter reference"},
+		{"{reference: target.id}", "{ref: target.id}", "counterparty.notify needs the parameter reference"},
 		{"{reference: target.id}", "{reference: target.id, by: target.id}", "line 19: proposals[0].facts.by: counterparty.notify has no parameter of this name"},
 		{"{template: buy_in_warning}", "{template: buy_in_warning, how: clean}", "line 20: proposals[0].values.how"},
 		{`target.get("status") == "down"`, `text.says("restart")`, "line 18: proposals[0].when"},
