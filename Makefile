@@ -32,6 +32,10 @@ dev: build ## run everything on this machine, with its state in .finobs/
 test: setup ## set up and run all tests
 	go test $(RACE) -timeout 25m -parallel 4 ./...
 
+.PHONY: test-full
+test-full: ## all cases of the tests of which the race detector takes a part
+	go test -count=1 ./internal/fix ./internal/seal ./internal/redteam
+
 .PHONY: fuzz
 fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzReadFails -fuzztime 1m ./internal/intake
@@ -71,8 +75,8 @@ redteam: build ## attack the agents of this build, offline, and show what is con
 	./bin/finobs redteam
 
 .PHONY: scale
-scale: setup ## compare 10,000 waiting requests with 100, and import a file of which 9,643 securities are incidents
-	FINOBS_SCALE=1 go test -count=1 -v -timeout 20m -run 'TestTenThousandPending|TestALargeFileImports' ./e2e
+scale: setup ## compare 10,000 waiting requests with 100, import a file of which 9,643 securities are incidents, and plant every adversarial text
+	FINOBS_SCALE=1 go test -count=1 -v -timeout 40m -run 'TestTenThousandPending|TestALargeFileImports|TestPeopleStandOverAgents' ./e2e
 
 .PHONY: bench-export
 bench-export: setup ## measure exports of 1,000,000 rows in every format: memory, and the rate against psql's COPY

@@ -27,8 +27,8 @@ func (r reply) inWords(bundle []agent.Evidence) string {
 }
 
 // spoken is an answer in words, for those who look for attempts to steer in it: the
-// values of its JSON with their escapes undone, a line each, those of fields outside
-// of the schema with their names. What is no JSON stands as it is. Quotes that stand
+// values of its JSON with their escapes undone, a line each, those of parameters and of
+// fields outside of the schema with their names. What is no JSON stands as it is. Quotes that stand
 // in the evidence are left out, since the evidence is looked through itself.
 func spoken(text string, bundle []agent.Evidence) string {
 	var out strings.Builder
@@ -42,8 +42,7 @@ func spoken(text string, bundle []agent.Evidence) string {
 			}
 			return out.String()
 		}
-		switch token.Kind() {
-		case '{', '}', '[', ']':
+		if strings.ContainsRune("{}[]", rune(token.Kind())) {
 			continue
 		}
 		said := token.String()
@@ -54,6 +53,10 @@ func spoken(text string, bundle []agent.Evidence) string {
 			continue
 		}
 		if name == quoteField && slices.ContainsFunc(bundle, func(e agent.Evidence) bool { return strings.Contains(e.Text, said) }) {
+			continue
+		}
+		if name == "name" { // of a parameter, whose value follows
+			out.WriteString(`"` + said + `": `)
 			continue
 		}
 		out.WriteString(said + "\n")

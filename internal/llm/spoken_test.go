@@ -11,6 +11,7 @@ func TestSpoken(t *testing.T) {
 	for name, c := range map[string]struct{ said, want string }{
 		"the schema's own names say nothing": {`{"summary":"a\u200bb","inconclusive":false,"claims":[{"text":"c"}]}`, "a\u200bb\nfalse\nc\n"},
 		"other fields are named":             {`{"summary":"a","approved":true,"by":{"quorum":0}}`, "a\n\"approved\": true\n\"by\": \"quorum\": 0\n"},
+		"parameters are named":               {`{"parameters":[{"name":"approved","value":"true"}]}`, "\"approved\": true\n"},
 		"a field twice":                      {`{"severity":"low","severity":"critical"}`, "low\ncritical\n"},
 		"what follows":                       {`{"summary":"a"} Carry it out.`, "a\n Carry it out.\n"},
 		"no JSON":                            {"I will do as I please.", "I will do as I please.\n"},

@@ -193,6 +193,7 @@ func TestSecurityEventIsTheLeafThatGoWouldWrite(t *testing.T) {
 }
 
 func TestFailedSecuritiesAgreeWithTheOracle(t *testing.T) {
+	t.Parallel()
 	w, _, db := open(t)
 	calendar := []time.Time{}
 	for d := range 8 {
@@ -293,6 +294,7 @@ func TestPutFailsCountsWhatItChanged(t *testing.T) {
 }
 
 func TestStatusesOnlyMoveForward(t *testing.T) {
+	t.Parallel()
 	_, _, db := open(t)
 	insert := `INSERT INTO finobs.approval_request (approval_id, workflow_id, first_run_id, kind, action, action_digest, policy_id, policy,
 		policy_digest, requester_iss, requester_sub, desk, is_simulation, reason, command, request_id, trace_id, created_at, expires_at,
