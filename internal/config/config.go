@@ -24,6 +24,7 @@ type Temporal struct {
 // API are the settings of finobs api.
 type API struct {
 	Temporal
+	Streams
 	Listen         string        `env:"FINOBS_LISTEN" envDefault:"127.0.0.1:8080"`
 	DatabaseURL    string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
 	DecisionKey    string        `env:"FINOBS_DECISION_KEY,required"`     // the key that signs decisions, see keys.Open
