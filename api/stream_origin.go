@@ -38,8 +38,9 @@ func checkOrigin(r *http.Request, allowed []string, socket, insecure bool) *faul
 		}
 		return nil
 	}
-	u, err := url.Parse(origin)
-	if err == nil && (strings.EqualFold(u.Host, r.Host) && u.Host != "" || slices.Contains(allowed, strings.ToLower(origin))) {
+	scheme, host, _ := strings.Cut(strings.ToLower(origin), "://")
+	own := (scheme == "http" || scheme == "https") && host != "" && host == strings.ToLower(r.Host) // which of both is the proxy's to know
+	if own || slices.Contains(allowed, strings.ToLower(origin)) {
 		return nil
 	}
 	return fault.New(fault.Forbidden, "foreign-origin", "pages of %.200q may not open streams here; FINOBS_ORIGINS lists those that may", origin)

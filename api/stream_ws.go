@@ -43,9 +43,7 @@ func (s *Server) socket(name stream.Name) gin.HandlerFunc {
 			return
 		}
 		defer release()
-		if cursor := f.sub.Cursor(); cursor >= 0 {
-			c.Header(cursorHeader, strconv.FormatInt(cursor, 10))
-		}
+		c.Header(cursorHeader, strconv.FormatInt(max(f.sub.Cursor(), 0), 10)) // 0: from the beginning
 		// The origin was checked above, and answered with a problem.
 		conn, err := websocket.Accept(c.Writer, c.Request, &websocket.AcceptOptions{InsecureSkipVerify: true, CompressionMode: websocket.CompressionDisabled})
 		if err != nil {

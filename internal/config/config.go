@@ -38,6 +38,14 @@ type API struct {
 	DevInsecure    bool          `env:"FINOBS_DEV_INSECURE"`
 }
 
+// Streams are the settings of streams; docs/streams.md explains them.
+type Streams struct {
+	Origins          []string `env:"FINOBS_ORIGINS"`                            // of pages that may open streams, beside the API's own
+	StreamBuffer     int      `env:"FINOBS_STREAM_BUFFER" envDefault:"8192"`    // events that a consumer may be behind
+	StreamsPerPerson int      `env:"FINOBS_STREAMS_PER_PERSON" envDefault:"20"` // open at once at one API process
+	StreamsInTotal   int      `env:"FINOBS_STREAMS_IN_TOTAL" envDefault:"5000"` // open at once at one API process
+}
+
 // Worker are the settings of finobs worker.
 type Worker struct {
 	Temporal
