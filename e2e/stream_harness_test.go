@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -238,7 +238,7 @@ func headersOf(token string, headers []string) http.Header {
 func dialWS(ctx context.Context, address, path, token string, headers ...string) (*websocket.Conn, *http.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	return websocket.Dial(ctx, "ws://"+address+path, &websocket.DialOptions{HTTPClient: clientOf(ctx), HTTPHeader: headersOf(token, headers)})
+	return websocket.Dial(ctx, "ws://"+address+path, &websocket.DialOptions{HTTPClient: streamClient, HTTPHeader: headersOf(token, headers)})
 }
 
 type wsStream struct {
@@ -263,28 +263,8 @@ func (s *wsStream) next() (m streamed, end *closed) {
 
 func (s *wsStream) close() { s.conn.CloseNow() } //nolint:errcheck // it may be closed already
 
-// narrow, in a context, makes links that hold little for a reader who does not read.
-type narrow struct{}
-
-// streamClient has a connection for each stream, and no limits; narrowClient has
-// small buffers.
-var (
-	streamClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	narrowClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
-		if err == nil {
-			err = conn.(*net.TCPConn).SetReadBuffer(4096)
-		}
-		return conn, err
-	}}}
-)
-
-func clientOf(ctx context.Context) *http.Client {
-	if ctx.Value(narrow{}) != nil {
-		return narrowClient
-	}
-	return streamClient
-}
+// streamClient has a connection for each stream, and no limits.
+var streamClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
 func openSSE(ctx context.Context, address, path, token string, headers ...string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
@@ -292,7 +272,7 @@ func openSSE(ctx context.Context, address, path, token string, headers ...string
 		return nil, err
 	}
 	req.Header = headersOf(token, headers)
-	return clientOf(ctx).Do(req)
+	return streamClient.Do(req)
 }
 
 // sseStream reads text/event-stream as its standard says: an event that is not
@@ -301,7 +281,7 @@ type sseStream struct {
 	body  io.ReadCloser
 	lines *bufio.Reader
 	last  string // id
-	beats int
+	beats atomic.Int64
 }
 
 func (s *sseStream) next() (m streamed, end *closed) {
@@ -316,7 +296,7 @@ func (s *sseStream) next() (m streamed, end *closed) {
 		value = strings.TrimPrefix(value, " ")
 		switch {
 		case line == ": alive\n":
-			s.beats++
+			s.beats.Add(1)
 		case name == "id":
 			id, seen = value, true
 		case name == "event":
