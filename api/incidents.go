@@ -64,7 +64,7 @@ type incidentPage struct {
 }
 
 func (s *Server) listIncidents(ctx context.Context, in *listIncidentsInput) (*body[incidentPage], error) {
-	list, err := s.Reader.Incidents(ctx, in.filter(), in.page())
+	list, err := s.seen(ctx).Incidents(ctx, in.filter(), in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (s *Server) listIncidents(ctx context.Context, in *listIncidentsInput) (*bo
 }
 
 func (s *Server) getIncident(ctx context.Context, in *idInput) (*body[incidentView], error) {
-	i, err := s.Reader.Incident(ctx, in.ID)
+	i, err := s.seen(ctx).Incident(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (s *Server) getIncident(ctx context.Context, in *idInput) (*body[incidentVi
 }
 
 func (s *Server) incidentHistory(ctx context.Context, in *idInput) (*body[historyView], error) {
-	if _, err := s.Reader.Incident(ctx, in.ID); err != nil {
+	if _, err := s.seen(ctx).Incident(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	entries, err := s.history(ctx, "incident", in.ID)

@@ -82,6 +82,8 @@ type ApprovalFilter struct {
 	RiskTier  string
 	Escalated string // true, false or empty
 
+	desks pq.StringArray // see Sighted
+
 	ByDeadline    bool      // the one that expires first comes first
 	AfterDeadline time.Time // with ByDeadline: the deadline of the last row of the page before; its id is Page.Before
 }
@@ -107,6 +109,9 @@ func (f ApprovalFilter) where() (string, []any) {
 	}
 	if f.Escalated != "" {
 		add("(escalation_level > 0) = ?", f.Escalated == "true")
+	}
+	if f.desks != nil {
+		add("desk = ANY (?)", f.desks)
 	}
 	return query, args
 }
