@@ -196,8 +196,11 @@ func (s *Server) awaitIncident(ctx context.Context, run client.WorkflowRun) (*op
 	if !done {
 		return &openedOutput{http.StatusAccepted, openedView{Detail: "accepted; a worker will open the incident"}}, nil
 	}
-	i, err := s.Reader.Incident(ctx, result.IncidentID)
-	if err != nil {
+	i, err := s.seen(ctx).Incident(ctx, result.IncidentID)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return &openedOutput{http.StatusOK, openedView{Detail: "an open incident of another desk has this dedup key"}}, nil
+	case err != nil:
 		return nil, err
 	}
 	v := viewIncident(ctx, i)
