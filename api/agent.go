@@ -111,7 +111,7 @@ func (s *Server) askIncidentRun(ctx context.Context, kind agent.Kind, in *incide
 		}
 		r.Targets = append(r.Targets, t)
 	}
-	if _, err := s.Reader.Incident(ctx, r.IncidentID); err != nil {
+	if _, err := s.seen(ctx).Incident(ctx, r.IncidentID); err != nil {
 		return nil, err
 	}
 	return s.askRun(ctx, r, in.Body.RunOptions)

@@ -114,7 +114,7 @@ type listActionsInput struct {
 }
 
 func (s *Server) listActions(ctx context.Context, in *listActionsInput) (*body[actionPage], error) {
-	list, err := s.Reader.Actions(ctx, store.ActionFilter{
+	list, err := s.seen(ctx).Actions(ctx, store.ActionFilter{
 		Standing: in.Status, Type: in.Action, IncidentID: in.IncidentID, RunID: in.RunID, Desk: in.Desk, Simulation: in.Simulation,
 	}, in.page())
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *Server) listActions(ctx context.Context, in *listActionsInput) (*body[a
 }
 
 func (s *Server) getAction(ctx context.Context, in *runInput) (*body[actionView], error) {
-	x, err := s.Reader.Action(ctx, in.ID)
+	x, err := s.seen(ctx).Action(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ type stopList struct {
 }
 
 func (s *Server) listStops(ctx context.Context, _ *struct{}) (*body[stopList], error) {
-	list, err := s.Reader.Stops(ctx, mostStops)
+	list, err := s.seen(ctx).Stops(ctx, mostStops)
 	if err != nil {
 		return nil, err
 	}

@@ -144,7 +144,7 @@ type listRunsInput struct {
 }
 
 func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*body[runPage], error) {
-	list, err := s.Reader.Runs(ctx, store.RunFilter{
+	list, err := s.seen(ctx).Runs(ctx, store.RunFilter{
 		Kind: agent.Kind(in.Kind), Status: agent.RunStatus(in.Status), IncidentID: in.IncidentID, Simulation: in.Simulation,
 	}, in.page())
 	if err != nil {
@@ -173,7 +173,7 @@ type runInput struct {
 }
 
 func (s *Server) getRun(ctx context.Context, in *runInput) (*body[agentRunView], error) {
-	r, err := s.Reader.Run(ctx, in.ID)
+	r, err := s.seen(ctx).Run(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +200,7 @@ func (s *Server) getRun(ctx context.Context, in *runInput) (*body[agentRunView],
 			v.Override = d.Override
 		}
 	}
-	actions, err := s.Reader.Actions(ctx, store.ActionFilter{RunID: r.ID}, store.Page{Limit: agent.MaxProposals})
+	actions, err := s.seen(ctx).Actions(ctx, store.ActionFilter{RunID: r.ID}, store.Page{Limit: agent.MaxProposals})
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ type runRecord struct {
 }
 
 func (s *Server) getRunRecord(ctx context.Context, in *runInput) (*body[runRecord], error) {
-	r, err := s.Reader.Run(ctx, in.ID)
+	r, err := s.seen(ctx).Run(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}

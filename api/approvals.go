@@ -68,7 +68,7 @@ func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*bo
 			filter.AfterDeadline = after
 		}
 	}
-	list, err := s.Reader.Approvals(ctx, filter, in.page())
+	list, err := s.seen(ctx).Approvals(ctx, filter, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +130,9 @@ func (s *Server) getApproval(ctx context.Context, in *idInput) (*body[approvalDe
 // no worker runs, is told apart from one that does not exist.
 func (s *Server) recorded(ctx context.Context, id int64) (approval.Request, error) {
 	r, err := s.Reader.Approval(ctx, id)
+	if err == nil && !approval.MaySee(principal(ctx), r.Desk) {
+		return approval.Request{}, fault.New(fault.NotFound, "no-such-approval", "there is no approval %d", id)
+	}
 	if fault.KindOf(err) != fault.NotFound {
 		return r, err
 	}
@@ -216,7 +219,7 @@ func (s *Server) targets(ctx context.Context, given []targetInput) ([]approval.T
 			if err != nil {
 				return nil, fault.New(fault.Invalid, "invalid-action", "target incident %q: the id of an incident is a number", t.ID)
 			}
-			i, err := s.Reader.Incident(ctx, id)
+			i, err := s.seen(ctx).Incident(ctx, id)
 			if err != nil {
 				return nil, err
 			}

@@ -49,11 +49,12 @@ const (
 	AgentRead       Permission = "agent.read"
 	AgentJudge      Permission = "agent.judge" // override, resolve, withdraw: people's acts
 	AgentStop       Permission = "agent.stop"
+	StreamRead      Permission = "stream.read" // of the streams, those that one may read
 )
 
 // Permissions that several roles have, by what they are for.
 var (
-	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead, ReconRead, AgentRead}
+	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead, ReconRead, AgentRead, StreamRead}
 	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead, ScheduleRead, PayloadRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen, AgentAsk}
 	tend    = []Permission{IncidentWork, MaintenanceRun, AgentStop}

@@ -28,7 +28,7 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
-	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.agentRoutes(), s.signInRoutes(), s.consoleRoutes())
+	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.agentRoutes(), s.signInRoutes(), s.consoleRoutes(), s.streamRoutes())
 }
 
 func (s *Server) deskRoutes() []route {

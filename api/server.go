@@ -59,6 +59,7 @@ type Deps struct {
 	Sources      *source.Sources     // where events come from
 	Profiles     *recon.Catalogue    // of reconciliation
 	AnswerWait   time.Duration       // how long an answer waits for the record before it is 202
+	Streams      config.Streams      // limits of streams
 	DevInsecure  bool                // authenticate nobody; see AllowInsecure
 
 	Exporters func() []telemetry.ExporterState // how the exporters of telemetry are doing; nil: none
@@ -76,6 +77,7 @@ type Server struct {
 	attempts    attempts // to sign in
 	collector   *collector
 	console     http.Handler
+	streams     *streams
 	handler     http.Handler
 	document    *huma.OpenAPI
 	log         *slog.Logger
@@ -86,6 +88,10 @@ func New(d Deps) (*Server, error) {
 	s := &Server{Deps: d, permissions: map[string]Permission{}, denials: newDenials(d.Reader), log: slog.Default()}
 	s.policies, s.roster, s.settings = &policySource{reader: d.Reader}, newRosterCache(d.Reader), &settingSource{reader: d.Reader}
 	s.collector = newCollector(s, d.Segments)
+	var err error
+	if s.streams, err = newStreams(d.Streams, d.Reader, s.roster); err != nil {
+		return nil, err
+	}
 	if err := s.prepareSessions(); err != nil {
 		return nil, err
 	}
@@ -143,6 +149,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	behind.Go(func() { s.denials.run(behindCtx) })
 	behind.Go(func() { s.collector.run(behindCtx) })
 	behind.Go(func() { newAsker(s).run(behindCtx) })
+	behind.Go(func() { s.streams.run(behindCtx) })
 	defer func() {
 		stopBehind()
 		behind.Wait()
@@ -162,6 +169,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	s.streams.shutdown(drain) // or Shutdown would wait for them
 	if err := server.Shutdown(drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stopping: %w", err)
 	}

@@ -37,6 +37,10 @@ func TestCommandsOfTheReconciliation(t *testing.T) {
 	runCommandsOf(t, "../docs/reconciliation.md", "OMS: 501 rows", "497 by key", "and 22 more", `"type":"fee"`, `"event":"opened"`, `"type":"recon.done"`, "by-trade-id")
 }
 
+func TestCommandsOfTheStreams(t *testing.T) {
+	runCommandsOf(t, "../docs/streams.md", `"status":"pending"`, `data: {"cursor":"`, `"stream":"approvals","type":"approval.requested"`)
+}
+
 // runCommandsOf runs the first script of a page and looks for its output.
 func runCommandsOf(t *testing.T, page string, wanted ...string) {
 	t.Helper()

@@ -31,6 +31,7 @@ type Telemetry struct {
 type API struct {
 	Temporal
 	Telemetry
+	Streams
 	Listen         string        `env:"FINOBS_LISTEN" envDefault:"127.0.0.1:8080"`
 	DatabaseURL    string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
 	DecisionKey    string        `env:"FINOBS_DECISION_KEY,required"`     // the key that signs decisions, see keys.Open
@@ -48,6 +49,14 @@ type API struct {
 	ManifestPublic []string      `env:"FINOBS_MANIFEST_PUBLIC_KEY,required"` // paths of the public keys that exports are sealed with, new and old
 	ReconProfiles  string        `env:"FINOBS_RECON_PROFILES"`               // folder of reconciliation profiles beside the shipped ones; the worker has the same
 	DevInsecure    bool          `env:"FINOBS_DEV_INSECURE"`
+}
+
+// Streams are the settings of streams; docs/streams.md explains them.
+type Streams struct {
+	Origins          []string `env:"FINOBS_ORIGINS"`                            // of pages that may open streams, beside the API's own
+	StreamBuffer     int      `env:"FINOBS_STREAM_BUFFER" envDefault:"8192"`    // events that a consumer may be behind
+	StreamsPerPerson int      `env:"FINOBS_STREAMS_PER_PERSON" envDefault:"20"` // open at once at one API process
+	StreamsInTotal   int      `env:"FINOBS_STREAMS_IN_TOTAL" envDefault:"5000"` // open at once at one API process
 }
 
 // Worker are the settings of finobs worker.

@@ -15,6 +15,7 @@ import (
 	"finobs/internal/fault"
 	"finobs/internal/incident"
 
+	"github.com/lib/pq"
 	"github.com/shopspring/decimal"
 )
 
@@ -174,6 +175,8 @@ type IncidentFilter struct {
 	Parent   int64
 	Text     string // that stands in the title, the description, the system or the subject, in any case of letters
 	Overdue  bool   // not acknowledged, or not resolved, by when it was promised
+
+	desks pq.StringArray // see Sighted
 }
 
 func (f IncidentFilter) conditions() conditions {
@@ -184,6 +187,9 @@ func (f IncidentFilter) conditions() conditions {
 		if equal.value != "" {
 			c.add(equal.column+" = ?", equal.value)
 		}
+	}
+	if f.desks != nil {
+		c.add("desk = ANY (?)", f.desks)
 	}
 	if f.Parent != 0 {
 		c.add("parent_id = ?", f.Parent)

@@ -83,6 +83,8 @@ type ApprovalFilter struct {
 	Escalated string // true, false or empty
 	Simulated string // dito
 
+	desks pq.StringArray // see Sighted
+
 	ByDeadline    bool      // the one that expires first comes first
 	AfterDeadline time.Time // with ByDeadline: the deadline of the last row of the page before; its id is Page.Before
 }
@@ -111,6 +113,9 @@ func (f ApprovalFilter) where() (string, []any) {
 	}
 	if f.Simulated != "" {
 		add("is_simulation = ?", f.Simulated == "true")
+	}
+	if f.desks != nil {
+		add("desk = ANY (?)", f.desks)
 	}
 	return query, args
 }

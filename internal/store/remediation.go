@@ -12,6 +12,8 @@ import (
 	"finobs/internal/approval"
 	"finobs/internal/fault"
 	"finobs/internal/remediation"
+
+	"github.com/lib/pq"
 )
 
 const actionColumns = `action_id, run_id, ordinal, incident_id, connector, plan, plan_digest, risk_tier, is_simulation, requester_iss, requester_sub, desk,
@@ -191,6 +193,8 @@ type ActionFilter struct {
 	RunID      int64
 	Desk       string
 	Simulation string // true or false
+
+	desks pq.StringArray // see Sighted
 }
 
 // Actions lists actions, newest first. One whose plan is broken says so, see
@@ -225,9 +229,9 @@ func actionQuery(f ActionFilter, p Page) (string, []any) {
 	}
 	return `SELECT ` + shownActionColumns + ` FROM api.agent_action
 		WHERE ($1 = 0 OR action_id < $1) AND ` + standing + ` AND ($3 = '' OR type = $3) AND ($4 = 0 OR incident_id = $4) AND ($5 = 0 OR run_id = $5)
-			AND ($6 = '' OR desk = $6) AND ($7 = '' OR is_simulation = ($7 = 'true'))
+			AND ($6 = '' OR desk = $6) AND ($7 = '' OR is_simulation = ($7 = 'true'))` + aboutDesks("agent_action", 9) + `
 		ORDER BY action_id DESC LIMIT $8`,
-		[]any{p.Before, f.Standing, f.Type, f.IncidentID, f.RunID, f.Desk, f.Simulation, p.Limit}
+		[]any{p.Before, f.Standing, f.Type, f.IncidentID, f.RunID, f.Desk, f.Simulation, p.Limit, f.desks}
 }
 
 // Action reads one action, as Actions does; a fault of kind NotFound when there is

@@ -161,7 +161,10 @@ func (w *Writer) Close() error { return w.db.Close() }
 func (w *Writer) Ping(ctx context.Context) error { return classify(w.db.PingContext(ctx)) }
 
 // Reader reads; it connects as finobs_api.
-type Reader struct{ db *db }
+type Reader struct {
+	db  *db
+	url string // to listen on a connection of its own
+}
 
 // OpenReader connects to the database that url names.
 func OpenReader(ctx context.Context, url string) (*Reader, error) {
@@ -169,7 +172,7 @@ func OpenReader(ctx context.Context, url string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{d}, nil
+	return &Reader{d, url}, nil
 }
 
 // Close ends all connections.
