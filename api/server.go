@@ -43,6 +43,7 @@ const (
 type Deps struct {
 	Reader       *store.Reader
 	Temporal     client.Client
+	Namespace    string // of Temporal
 	Signer       attest.Signer
 	Identity     *identity.Verifier
 	ManifestKeys []ed25519.PublicKey // that exports are sealed with, new and old
@@ -64,6 +65,7 @@ type Server struct {
 	roster      *rosterCache
 	settings    *settingSource
 	collector   *collector
+	systems     *systems
 	handler     http.Handler
 	document    *huma.OpenAPI
 	log         *slog.Logger
@@ -74,6 +76,7 @@ func New(d Deps) (*Server, error) {
 	s := &Server{Deps: d, permissions: map[string]Permission{}, denials: newDenials(d.Reader), log: slog.Default()}
 	s.policies, s.roster, s.settings = &policySource{reader: d.Reader}, newRosterCache(d.Reader), &settingSource{reader: d.Reader}
 	s.collector = newCollector(s, d.Segments)
+	s.systems = newSystems(s)
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
@@ -119,6 +122,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	behindCtx, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
 	behind.Go(func() { s.denials.run(behindCtx) })
 	behind.Go(func() { s.collector.run(behindCtx) })
+	behind.Go(func() { s.systems.run(behindCtx) })
 	behind.Go(func() { newAsker(s).run(behindCtx) })
 	defer func() {
 		stopBehind()

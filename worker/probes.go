@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"sync"
-	"time"
 
 	"finobs/internal/attempt"
 	"finobs/internal/detect"

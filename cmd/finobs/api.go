@@ -71,7 +71,7 @@ func runAPI(ctx context.Context, c config.API) (err error) {
 }
 
 func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err error) {
-	d.AnswerWait, d.DevInsecure = c.AnswerWait, c.DevInsecure
+	d.AnswerWait, d.DevInsecure, d.Namespace = c.AnswerWait, c.DevInsecure, c.Namespace
 	key, err := keys.Open(ctx, c.DecisionKey, vault.Transit{})
 	if err != nil {
 		return d, opened, err

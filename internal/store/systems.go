@@ -257,14 +257,6 @@ func (r *Reader) beats(ctx context.Context, out *Systems) error {
 	return nil
 }
 
-// orZero is the zero time for what is not on record.
-func orZero(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return t.UTC()
-}
-
 // announcement begins the application_name of the connection by which an API
 // process shows that it lives. The role may write no row; but it may see its own
 // role's connections, and when each was used last.
