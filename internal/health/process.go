@@ -234,6 +234,8 @@ func OfSinks(list []SinkReport, l Log, now time.Time) []Component {
 			c.State, c.Detail = Unknown, "the sequencer, which feeds it, gives no sign of life"
 		case now.Sub(s.At) > sinkReportSilence:
 			c.State, c.Detail = Unknown, "the sequencer does not speak of it any more; it may have been taken out of the sink file"
+		case s.LastError != "" && s.Connected: // that it takes what it is sent is known after a while
+			c.State, c.Detail = Degraded, fmt.Sprintf("connected again; before: %s; %d leaves behind", s.LastError, s.Behind)
 		case s.LastError != "":
 			c.State, c.Detail = Down, fmt.Sprintf("%s; %d leaves behind", s.LastError, s.Behind)
 		case !s.Connected && s.LastSuccess.IsZero():
