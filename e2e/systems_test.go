@@ -357,3 +357,110 @@ func (o *observed) open(t *testing.T, title string) {
 	t.Helper()
 	want(t, o.call(t, "alice", "POST", "/incidents", `{"kind":"other","severity":"low","title":"`+title+`"}`, "Idempotency-Key", title), http.StatusCreated)
 }
+
+// Nothing is invented: an empty database has the processes that run, what the
+// configuration names, and nothing else.
+func TestSystemsOfAnEmptyDatabase(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t)
+	untilSystems(t, s, 30*time.Second, map[string]string{"workers:workers": "ok", "destination:archive": "ok", "task_queue:finobs": "ok", "sequencer:sequencer": "ok"})
+	kinds := map[string]int{}
+	for _, c := range s.systems(t, "eve").Components {
+		kind, _, _ := strings.Cut(c.ID, ":")
+		kinds[kind]++
+		if c.EvidenceAt == nil || c.Since.IsZero() || c.Detail == "" {
+			t.Errorf("%+v says nothing of when, or of what", c)
+		}
+	}
+	for kind, n := range kinds {
+		if n != 1 || !slices.Contains([]string{"postgres", "temporal", "task_queue", "api", "workers", "worker", "sequencer", "destination"}, kind) {
+			t.Errorf("%d of kind %s: %v", n, kind, kinds)
+		}
+	}
+	if len(kinds) != 8 {
+		t.Errorf("got %v", kinds)
+	}
+
+	// What comes in is shown from then on, as far as it says how it is.
+	beat := fmt.Sprintf(`{"system":"OMS","status":"degraded","interval_seconds":30,"detail":"queue long","at":%q}`, time.Now().UTC().Format(time.RFC3339))
+	if r := s.call(t, "alice", "POST", "/ingest/heartbeat", beat); r.Status/100 != 2 {
+		t.Fatalf("answered %d: %s", r.Status, r.Body)
+	}
+	untilSystems(t, s, 30*time.Second, map[string]string{"system:OMS": "degraded", "feed:heartbeat": "unknown"})
+}
+
+// While the database is down, /systems knows who may read it by what the roster said
+// before, or else by the token alone; and it is the only route that does.
+func TestSystemsAnswerWithoutTheRoster(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t, func(s *stack) {
+		keep(t, s.Path("people.yaml"), []byte("version: 1\npeople:\n  - {iss: finobs-dev, sub: victor, roles: [viewer], desk: EQ}\n  - {iss: finobs-dev, sub: tim, roles: [service], desk: EQ}\n"))
+		s.Settings()["FINOBS_ROSTER"] = s.Path("people.yaml")
+	})
+	want(t, s.call(t, "victor", "GET", "/systems", ""), http.StatusOK)
+	want(t, s.call(t, "tim", "GET", "/systems", ""), http.StatusForbidden) // his token says trader, the roster gives him something else
+	if err := s.KillPostgres(); err != nil {
+		t.Fatal(err)
+	}
+	for who, status := range map[string]int{
+		"victor": http.StatusOK, "alice": http.StatusOK, // she was never seen before
+		"tim": http.StatusForbidden, "": http.StatusUnauthorized,
+	} {
+		began := time.Now()
+		if r := s.call(t, who, "GET", "/systems", ""); r.Status != status {
+			t.Errorf("%q is answered %d, not %d: %s", who, r.Status, status, r.Body)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%q is answered after %s", who, took)
+		}
+	}
+	untilSystems(t, s, within, map[string]string{"postgres:postgres": "down", "workers:workers": "unknown", "temporal:temporal": "ok"})
+	want(t, s.call(t, "bob", "GET", "/systems", ""), http.StatusOK) // known to be down by now, the database is not even asked
+	want(t, s.call(t, "victor", "GET", "/approval/", ""), http.StatusServiceUnavailable)
+	if err := s.StartPostgresAgain(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	untilSystems(t, s, within, map[string]string{"postgres:postgres": "ok", "workers:workers": "ok"})
+}
+
+// Each API process shows the others, by a heartbeat that needs no right to write.
+func TestSystemsShowTheOtherAPIProcesses(t *testing.T) {
+	t.Parallel()
+	s := ownStack(t)
+	port := freePort(t)
+	second, err := s.Launch("api2", []string{"FINOBS_LISTEN=127.0.0.1:" + strconv.Itoa(port)}, filepath.Join(bin, "finobs"), "api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { second.Kill() }) //nolint:errcheck // it may be dead already
+	apis := func() (states []string) {
+		for _, c := range s.systems(t, "alice").Components {
+			if strings.HasPrefix(c.ID, "api:") {
+				states = append(states, c.State)
+			}
+		}
+		slices.Sort(states)
+		return states
+	}
+	eventually(t, "the other one is shown", func() bool { return slices.Equal(apis(), []string{"ok", "ok"}) })
+	began := time.Now()
+	signal(t, second.PID(), syscall.SIGSTOP)
+	eventually(t, "the other one is stopped", func() bool { return slices.Equal(apis(), []string{"down", "ok"}) })
+	if took := time.Since(began); took > within {
+		t.Errorf("told after %s", took)
+	}
+	signal(t, second.PID(), syscall.SIGCONT)
+	eventually(t, "the other one is back", func() bool { return slices.Equal(apis(), []string{"ok", "ok"}) })
+	if err := second.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the other one has ended", func() bool { return slices.Equal(apis(), []string{"ok"}) })
+	if n := count(t, s, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'finobs_api' AND application_name LIKE 'finobs-api %'"); n != 1 {
+		t.Errorf("%d connections have the name of an API process", n)
+	}
+}
+
+func TestCommandsOfTheSystems(t *testing.T) {
+	untilSystems(t, world, 30*time.Second, map[string]string{"destination:archive": "ok"})
+	runCommandsOf(t, "../docs/systems.md", `"id":"postgres:postgres"`, `"id":"workers:workers"`, `"id":"destination:archive"`)
+}
