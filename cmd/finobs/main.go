@@ -65,7 +65,8 @@ func rootCommand() *cobra.Command {
 	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), sequencerCommand(), migrateCommand(),
 		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), doctorCommand(),
-		actionsCommand(), sandboxCommand(), evalCommand(), agentCommand(), redteamCommand())
+		actionsCommand(), sandboxCommand(), evalCommand(), agentCommand(), redteamCommand(),
+		keysCommand(), healthcheckCommand())
 	return root
 }
 
