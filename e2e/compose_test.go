@@ -252,8 +252,11 @@ func TestComposeSettingsAreThoseOfFinobs(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		for variable, value := range values {
-			if !strings.HasPrefix(variable, "OTEL_") && !slices.Contains(settingsOf(of), variable) && !slices.Contains(elsewhere, variable) &&
-				!(name == "api" && variable == "FINOBS_PUBLIC_URL") { // which the API reads with sign-in
+			known := slices.Concat(settingsOf(of), elsewhere)
+			if name == "api" {
+				known = append(known, "FINOBS_PUBLIC_URL") // which it reads with sign-in
+			}
+			if !strings.HasPrefix(variable, "OTEL_") && !slices.Contains(known, variable) {
 				t.Errorf("%s does not read %s", name, variable)
 			}
 			if strings.HasPrefix(value, "/") && !slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool { return strings.HasPrefix(value, v.Target) }) {

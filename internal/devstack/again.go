@@ -26,7 +26,9 @@ func (s *Stack) TemporalPID() int { return s.temporal.PID() }
 
 // KillPostgres ends the stack's own Postgres as a crash does; StartPostgresAgain
 // lets it recover, on the same port.
-func (s *Stack) KillPostgres() error { return s.postgres.process.stop(syscall.SIGKILL, syscall.SIGKILL) }
+func (s *Stack) KillPostgres() error {
+	return s.postgres.process.stop(syscall.SIGKILL, syscall.SIGKILL)
+}
 
 // StartPostgresAgain starts the stack's own Postgres after KillPostgres.
 func (s *Stack) StartPostgresAgain(ctx context.Context) error {
