@@ -100,22 +100,20 @@ func (y *systems) get(ctx context.Context, _ *struct{}) (*body[SystemsView], err
 
 // run gives signs of life and looks now and then, until ctx ends.
 func (y *systems) run(ctx context.Context) {
-	var both sync.WaitGroup
-	both.Go(func() {
+	// Nobody waits for it to end: a database that hangs would keep this process from
+	// stopping.
+	go func() {
 		for ctx.Err() == nil {
 			if err := y.server.Reader.Announce(ctx, y.name, health.BeatInterval); err != nil && ctx.Err() == nil {
 				slog.DebugContext(ctx, "no sign of life given", "error", err)
 			}
 			pause(ctx, health.BeatInterval)
 		}
-	})
-	both.Go(func() {
-		for ctx.Err() == nil {
-			y.report(ctx)
-			pause(ctx, watchInterval)
-		}
-	})
-	both.Wait()
+	}()
+	for ctx.Err() == nil {
+		y.report(ctx)
+		pause(ctx, watchInterval)
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) {
