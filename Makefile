@@ -28,6 +28,11 @@ demo: build ## tell the whole story on real input; DEMO_EXIT=1 ends it, otherwis
 dev: build ## run everything on this machine, with its state in .finobs/
 	./bin/finobs dev
 
+.PHONY: up-compose
+up-compose: build ## run everything in containers: docker-compose.temporal.yml, docs/deployment.md
+	./bin/finobs keys env --dir deploy/compose/secrets
+	docker compose -f docker-compose.temporal.yml up --detach --build --wait
+
 .PHONY: test
 test: setup ## set up and run all tests
 	go test $(RACE) -timeout 25m -parallel 4 ./...

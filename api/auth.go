@@ -101,7 +101,7 @@ func (s *Server) guard(c *gin.Context) {
 		s.deny(c, "authenticate", fault.New(fault.Unauthenticated, "not-authenticated", "%v", err))
 		return
 	}
-	if p, err = s.roster.reduce(c.Request.Context(), p); err != nil {
+	if p, err = s.reduce(c.Request.Context(), p, wanted); err != nil {
 		abort(c, err)
 		return
 	}

@@ -38,6 +38,7 @@ func (s *Server) deskRoutes() []route {
 		on(http.MethodGet, "/approval/{id}", ApprovalRead, "Read a request for approval", s.getApproval),
 		on(http.MethodPost, "/approval/{id}/decision", ApprovalJudge, "Approve or reject", s.decide),
 		on(http.MethodPost, "/approval/batch_decision", ApprovalJudge, "Approve or reject several requests of one risk tier", s.decideBatch),
+		on(http.MethodGet, "/systems", SystemRead, "How finobs, and what it leans on, is doing", s.systems.get),
 		on(http.MethodGet, "/approval/metrics", MetricsRead, "Counts, latencies and rates of approvals", s.approvalMetrics),
 		on(http.MethodGet, "/approval/{id}/history", ApprovalRead, "Ledger entries about a request", s.approvalHistory),
 		on(http.MethodGet, "/approval/{id}/receipt", ApprovalRead, "All that finaudit needs to verify the decisions offline", s.receipt),

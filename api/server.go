@@ -78,6 +78,7 @@ type Server struct {
 	collector   *collector
 	console     http.Handler
 	streams     *streams
+	systems     *systems
 	handler     http.Handler
 	document    *huma.OpenAPI
 	log         *slog.Logger
@@ -88,6 +89,7 @@ func New(d Deps) (*Server, error) {
 	s := &Server{Deps: d, permissions: map[string]Permission{}, denials: newDenials(d.Reader), log: slog.Default()}
 	s.policies, s.roster, s.settings = &policySource{reader: d.Reader}, newRosterCache(d.Reader), &settingSource{reader: d.Reader}
 	s.collector = newCollector(s, d.Segments)
+	s.systems = newSystems(s)
 	var err error
 	if s.streams, err = newStreams(d.Streams, d.Reader, s.roster); err != nil {
 		return nil, err
@@ -148,6 +150,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	behindCtx, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
 	behind.Go(func() { s.denials.run(behindCtx) })
 	behind.Go(func() { s.collector.run(behindCtx) })
+	behind.Go(func() { s.systems.run(behindCtx) })
 	behind.Go(func() { newAsker(s).run(behindCtx) })
 	behind.Go(func() { s.streams.run(behindCtx) })
 	defer func() {

@@ -59,7 +59,8 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), sequencerCommand(), migrateCommand(),
 		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), policyCommand(), doctorCommand(),
 		approvalsCommand(), incidentsCommand(), exportsCommand(), tailCommand(),
-		actionsCommand(), sandboxCommand(), evalCommand(), agentCommand(), redteamCommand(), signInCommand(), openCommand())
+		actionsCommand(), sandboxCommand(), evalCommand(), agentCommand(), redteamCommand(), signInCommand(), openCommand(),
+		keysCommand(), healthcheckCommand())
 	strict(root)
 	return root
 }

@@ -58,7 +58,7 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 	if err != nil {
 		return err
 	}
-	d := worker.Deps{Verifier: attest.NewVerifier(trusted...), RecordOnly: recordOnly, Namespace: c.Namespace}
+	d := worker.Deps{Verifier: attest.NewVerifier(trusted...), RecordOnly: recordOnly, Namespace: c.Namespace, Version: version()}
 	if err := loadDesk(c, &d); err != nil {
 		return err
 	}
