@@ -94,7 +94,7 @@ func TestComplianceRunsOverTheBooks(t *testing.T) {
 		t.Errorf("the run: %+v", run)
 	}
 	d.sevenFields(t, "/agent/compliance", run)
-	d.stack.says(t, 0, []string{"agent", "replay", fmt.Sprint(run.ID)}, "byte for byte")
+	d.says(t, 0, []string{"agent", "replay", fmt.Sprint(run.ID)}, "byte for byte")
 	d.found(t, run, records)
 
 	none := d.runs(t, "/agent/compliance", `{"source":"books","start":"2026-07-01"}`)
