@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -425,10 +426,16 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		running, end := context.WithCancel(ctx)
 		var work sync.WaitGroup
 		work.Go(func() { s.Run(running) })
-		time.Sleep(time.Second)
+		opened := func(text []byte) bool {
+			return !slices.ContainsFunc(phase.opens, func(v note.Verifier) bool { _, err := ledger.OpenCheckpoint(text, origin, v); return err != nil })
+		}
+		var text []byte
+		var err error
+		for until := time.Now().Add(30 * time.Second); time.Now().Before(until) && (err != nil || !opened(text)); time.Sleep(50 * time.Millisecond) {
+			text, err = db.LatestCheckpoint(ctx)
+		}
 		end()
 		work.Wait()
-		text, err := db.LatestCheckpoint(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
