@@ -9,8 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -426,8 +426,12 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		running, end := context.WithCancel(ctx)
 		var work sync.WaitGroup
 		work.Go(func() { s.Run(running) })
-		opened := func(text []byte) bool {
-			return !slices.ContainsFunc(phase.opens, func(v note.Verifier) bool { _, err := ledger.OpenCheckpoint(text, origin, v); return err != nil })
+		all := []note.Verifier{b.verifier, fresh.verifier}
+		opened := func(text []byte) bool { // with just the keys of the phase
+			return !slices.ContainsFunc(all, func(v note.Verifier) bool {
+				_, err := ledger.OpenCheckpoint(text, origin, v)
+				return (err == nil) != slices.Contains(phase.opens, v)
+			})
 		}
 		var text []byte
 		var err error
