@@ -19,10 +19,6 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// elsewhere are files and settings of the compose file that other parts of finobs
-// bring, and that need not be there before those are.
-var elsewhere = []string{"deploy/otel", "deploy/prometheus", "deploy/grafana", "FINOBS_METRICS_LISTEN", "FINOBS_SESSION_KEY"}
-
 // composeProject is docker-compose.temporal.yml as Compose reads it, all services
 // among it. It does not load unless its syntax and its references are right.
 func composeProject(t *testing.T) *types.Project {
@@ -143,7 +139,7 @@ func TestComposeMountsAreThere(t *testing.T) {
 			if err != nil || strings.HasPrefix(path, "..") || !v.ReadOnly {
 				t.Errorf("%s: %s is mounted from outside, or to write: %v", name, v.Source, err)
 			}
-			if _, err := os.Stat(v.Source); err != nil && !slices.ContainsFunc(elsewhere, func(e string) bool { return strings.HasPrefix(path, e) }) {
+			if _, err := os.Stat(v.Source); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -230,10 +226,10 @@ func TestComposeSettingsAreThoseOfFinobs(t *testing.T) {
 	secrets := composeSecrets(t)
 	project := composeProject(t)
 	parse := map[string]func(map[string]string) (reflect.Type, error){
-		"api":       parser[config.API],
-		"worker":    parser[config.Worker],
-		"sequencer": parser[config.Sequencer],
-		"migrate":   parser[config.Migrate],
+		"api":       settingsParser[config.API],
+		"worker":    settingsParser[config.Worker],
+		"sequencer": settingsParser[config.Sequencer],
+		"migrate":   settingsParser[config.Migrate],
 	}
 	for name, s := range project.Services {
 		if !ofFinobs(s) {
@@ -252,10 +248,7 @@ func TestComposeSettingsAreThoseOfFinobs(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		for variable, value := range values {
-			known := slices.Concat(settingsOf(of), elsewhere)
-			if name == "api" {
-				known = append(known, "FINOBS_PUBLIC_URL") // which it reads with sign-in
-			}
+			known := settingsOf(of)
 			if !strings.HasPrefix(variable, "OTEL_") && !slices.Contains(known, variable) {
 				t.Errorf("%s does not read %s", name, variable)
 			}
@@ -270,7 +263,7 @@ func TestComposeSettingsAreThoseOfFinobs(t *testing.T) {
 	}
 }
 
-func parser[T any](values map[string]string) (reflect.Type, error) {
+func settingsParser[T any](values map[string]string) (reflect.Type, error) {
 	_, err := config.Parse[T](values)
 	return reflect.TypeFor[T](), err
 }

@@ -79,6 +79,9 @@ type ActionView struct {
 	AmountUsd string     `json:"amount_usd,omitempty"`
 	BeganAt   *time.Time `json:"began_at"`
 
+	// Broken why the recorded plan cannot be read: somebody changed it. Nothing of it is carried out; what it is about is shown as the row says, and proves nothing
+	Broken string `json:"broken,omitempty"`
+
 	// Changes the dry run: what the action changes at once
 	Changes []Change `json:"changes"`
 
@@ -88,13 +91,16 @@ type ActionView struct {
 	Desk         string  `json:"desk"`
 
 	// EffectID by the target's system
-	EffectID       string            `json:"effect_id,omitempty"`
-	EndedAt        *time.Time        `json:"ended_at"`
-	IdempotencyKey string            `json:"idempotency_key,omitempty"`
-	IncidentID     int64             `json:"incident_id"`
-	IsSimulation   bool              `json:"is_simulation"`
-	Notes          []string          `json:"notes"`
-	Parameters     map[string]string `json:"parameters"`
+	EffectID       string     `json:"effect_id,omitempty"`
+	EndedAt        *time.Time `json:"ended_at"`
+	IdempotencyKey string     `json:"idempotency_key,omitempty"`
+	IncidentID     int64      `json:"incident_id"`
+	IsSimulation   bool       `json:"is_simulation"`
+
+	// Needs other objects on which the plan depends, such as standing instructions, at the versions that are approved; when one has moved, nothing is sent
+	Needs      []NeedView        `json:"needs"`
+	Notes      []string          `json:"notes"`
+	Parameters map[string]string `json:"parameters"`
 
 	// Path of its approval
 	Path       string    `json:"path"`
@@ -211,10 +217,13 @@ type AgentRunView struct {
 	AgentVersion string `json:"agent_version"`
 
 	// AiExplanation the agent's words; a model's are model text, whatever they claim
-	AiExplanation     string     `json:"ai_explanation"`
-	ApprovalRequestID int64      `json:"approval_request_id"`
-	Desk              string     `json:"desk"`
-	EndedAt           *time.Time `json:"ended_at"`
+	AiExplanation     string `json:"ai_explanation"`
+	ApprovalRequestID int64  `json:"approval_request_id"`
+
+	// Broken why the record cannot be shown in full: somebody changed it
+	Broken  string     `json:"broken,omitempty"`
+	Desk    string     `json:"desk"`
+	EndedAt *time.Time `json:"ended_at"`
 
 	// Evidence all that the agent was shown
 	Evidence []Evidence `json:"evidence,omitempty"`
@@ -528,6 +537,14 @@ type BatchView struct {
 	Refused int64          `json:"refused"`
 }
 
+// BreakAgesView defines model for BreakAgesView.
+type BreakAgesView struct {
+	// Ages how many are how old since they were first seen: under_1d, 1d_to_3d, 3d_to_7d, over_7d
+	Ages map[string]int64 `json:"ages"`
+	Open int64            `json:"open"`
+	Type string           `json:"type"`
+}
+
 // BreakEventView defines model for BreakEventView.
 type BreakEventView struct {
 	At         time.Time `json:"at"`
@@ -546,6 +563,13 @@ type BreakHistoryView struct {
 
 	// Events oldest first
 	Events []BreakEventView `json:"events"`
+}
+
+// BreakMetricsView defines model for BreakMetricsView.
+type BreakMetricsView struct {
+	// Items by type, those of which most are open first
+	Items []BreakAgesView `json:"items"`
+	Open  int64           `json:"open"`
 }
 
 // BreakPage defines model for BreakPage.
@@ -797,8 +821,10 @@ type CreateWindowInputBody struct {
 
 // DecideInputBody defines model for DecideInputBody.
 type DecideInputBody struct {
-	Decision string `json:"decision"`
-	Reason   string `json:"reason,omitempty"`
+	// ActionDigest of the action that the decider was shown; the decision is refused when the request is about another
+	ActionDigest string `json:"action_digest,omitempty"`
+	Decision     string `json:"decision"`
+	Reason       string `json:"reason,omitempty"`
 }
 
 // DecidedView defines model for DecidedView.
@@ -1495,6 +1521,15 @@ type MomentView struct {
 
 	// Text what was said, the reason, the subject of a notification, or what the latest occurrence says
 	Text string `json:"text"`
+}
+
+// NeedView defines model for NeedView.
+type NeedView struct {
+	Connector string `json:"connector"`
+
+	// Object Examples: ssi:SSI-GALE-DTC
+	Object  string `json:"object"`
+	Version string `json:"version"`
 }
 
 // NotedInputBody defines model for NotedInputBody.
@@ -2326,7 +2361,7 @@ type SummaryRunInputBody struct {
 	// Renew ask for a new run although the same was asked for before
 	Renew *bool `json:"renew,omitempty"`
 
-	// To last leaf, exclusive; default: up to the newest checkpoint, 1,000,000 leaves at most
+	// To last leaf, exclusive; default: up to the newest checkpoint, 1,000,000 leaves at most. Asked for again without it, the same request answers as long as it is open or its run answers, though the log has grown; renew asks anew
 	To *int64 `json:"to,omitempty"`
 }
 
@@ -2335,6 +2370,41 @@ type Suspicion struct {
 	Quote string `json:"quote"`
 	What  string `json:"what"`
 	Where string `json:"where"`
+}
+
+// SystemView defines model for SystemView.
+type SystemView struct {
+	// DependsOn ids of what it works with, or what its evidence comes by
+	DependsOn []string `json:"depends_on"`
+	Detail    string   `json:"detail"`
+
+	// EvidenceAt of the newest evidence; null when there never was any
+	EvidenceAt *time.Time `json:"evidence_at"`
+
+	// ID Examples: postgres:postgres
+	ID string `json:"id"`
+
+	// ImpactedBy ids of what it depends on, at first or second hand, that is down or not known to be well
+	ImpactedBy []string `json:"impacted_by"`
+	Kind       string   `json:"kind"`
+
+	// LatencyMs of the probe; null when it is not measured
+	LatencyMs *float64 `json:"latency_ms"`
+	Name      string   `json:"name"`
+
+	// Since in this state, as far as is known
+	Since time.Time `json:"since"`
+	State string    `json:"state"`
+}
+
+// SystemsView defines model for SystemsView.
+type SystemsView struct {
+	// At when it was looked
+	At         time.Time    `json:"at"`
+	Components []SystemView `json:"components"`
+
+	// State of the whole
+	State string `json:"state"`
 }
 
 // TargetInput defines model for TargetInput.
@@ -2653,9 +2723,10 @@ type GetApprovalParams struct {
 	Requester string `form:"requester,omitempty" json:"requester,omitempty"`
 
 	// Assignee sub of who is to look at it
-	Assignee  string `form:"assignee,omitempty" json:"assignee,omitempty"`
-	RiskTier  string `form:"risk_tier,omitempty" json:"risk_tier,omitempty"`
-	Escalated string `form:"escalated,omitempty" json:"escalated,omitempty"`
+	Assignee     string `form:"assignee,omitempty" json:"assignee,omitempty"`
+	RiskTier     string `form:"risk_tier,omitempty" json:"risk_tier,omitempty"`
+	Escalated    string `form:"escalated,omitempty" json:"escalated,omitempty"`
+	IsSimulation string `form:"is_simulation,omitempty" json:"is_simulation,omitempty"`
 
 	// Sort deadline: the one that expires first comes first; page with after_deadline and before
 	Sort string `form:"sort,omitempty" json:"sort,omitempty"`
@@ -3090,6 +3161,9 @@ type GetIncidentsParams struct {
 	// Parent only its children
 	Parent int64 `form:"parent,omitempty" json:"parent,omitempty"`
 
+	// Q words that stand in the title, the description, the system or the subject
+	Q string `form:"q,omitempty" json:"q,omitempty"`
+
 	// Overdue only those not acknowledged, or not resolved, by when it was promised
 	Overdue bool `form:"overdue,omitempty" json:"overdue,omitempty"`
 }
@@ -3246,6 +3320,12 @@ type GetReconBreaksParams struct {
 
 	// Run run_id of the run that showed them last
 	Run string `form:"run,omitempty" json:"run,omitempty"`
+}
+
+// GetReconBreaksMetricsParams defines parameters for GetReconBreaksMetrics.
+type GetReconBreaksMetricsParams struct {
+	Profile string `form:"profile,omitempty" json:"profile,omitempty"`
+	Origin  string `form:"origin,omitempty" json:"origin,omitempty"`
 }
 
 // GetReconRunsParams defines parameters for GetReconRuns.
@@ -3838,6 +3918,7 @@ func (c *Client) GetApproval(ctx context.Context, params GetApprovalParams) (Ans
 			"assignee":       params.Assignee,
 			"risk_tier":      params.RiskTier,
 			"escalated":      params.Escalated,
+			"is_simulation":  params.IsSimulation,
 			"sort":           params.Sort,
 			"after_deadline": params.AfterDeadline,
 		},
@@ -4581,6 +4662,7 @@ func (c *Client) GetIncidents(ctx context.Context, params GetIncidentsParams) (A
 			"system":   params.System,
 			"priority": params.Priority,
 			"parent":   params.Parent,
+			"q":        params.Q,
 			"overdue":  params.Overdue,
 		},
 	})
@@ -4995,6 +5077,17 @@ func (c *Client) GetReconBreaks(ctx context.Context, params GetReconBreaksParams
 	})
 }
 
+// GetReconBreaksMetrics calls GET /recon/breaks/metrics: Open breaks by type and age.
+func (c *Client) GetReconBreaksMetrics(ctx context.Context, params GetReconBreaksMetricsParams) (Answer[BreakMetricsView], error) {
+	return call[BreakMetricsView](ctx, c, request{
+		method: http.MethodGet,
+		path:   "/recon/breaks/metrics",
+		query: values{"profile": params.Profile,
+			"origin": params.Origin,
+		},
+	})
+}
+
 // GetReconBreaksID calls GET /recon/breaks/{id}: Read a break.
 func (c *Client) GetReconBreaksID(ctx context.Context, id int64) (Answer[BreakView], error) {
 	return call[BreakView](ctx, c, request{
@@ -5072,6 +5165,46 @@ func (c *Client) GetSources(ctx context.Context) (Answer[SourcesView], error) {
 	return call[SourcesView](ctx, c, request{
 		method: http.MethodGet,
 		path:   "/sources",
+	})
+}
+
+// GetSseAll calls GET /sse/all: All streams that the caller may read, as one text/event-stream.
+func (c *Client) GetSseAll(ctx context.Context) (*http.Response, error) {
+	return open(ctx, c, request{
+		method: http.MethodGet,
+		path:   "/sse/all",
+	})
+}
+
+// GetSseApprovals calls GET /sse/approvals: What happens to requests for approval, as text/event-stream.
+func (c *Client) GetSseApprovals(ctx context.Context) (*http.Response, error) {
+	return open(ctx, c, request{
+		method: http.MethodGet,
+		path:   "/sse/approvals",
+	})
+}
+
+// GetSseCompliance calls GET /sse/compliance: What enters the compliance log, as text/event-stream.
+func (c *Client) GetSseCompliance(ctx context.Context) (*http.Response, error) {
+	return open(ctx, c, request{
+		method: http.MethodGet,
+		path:   "/sse/compliance",
+	})
+}
+
+// GetSseIncidents calls GET /sse/incidents: What happens to incidents, as text/event-stream.
+func (c *Client) GetSseIncidents(ctx context.Context) (*http.Response, error) {
+	return open(ctx, c, request{
+		method: http.MethodGet,
+		path:   "/sse/incidents",
+	})
+}
+
+// GetSystems calls GET /systems: How finobs, and what it leans on, is doing.
+func (c *Client) GetSystems(ctx context.Context) (Answer[SystemsView], error) {
+	return call[SystemsView](ctx, c, request{
+		method: http.MethodGet,
+		path:   "/systems",
 	})
 }
 
@@ -5283,5 +5416,29 @@ func (c *Client) GetUsersSubHistory(ctx context.Context, sub string, params GetU
 		method: http.MethodGet,
 		path:   fmt.Sprintf("/users/%s/history", segment(sub)),
 		query:  values{"iss": params.Iss},
+	})
+}
+
+// GetWsApprovals calls GET /ws/approvals: What happens to requests for approval, as a WebSocket.
+func (c *Client) GetWsApprovals(ctx context.Context) (*http.Response, error) {
+	return open(ctx, c, request{
+		method: http.MethodGet,
+		path:   "/ws/approvals",
+	})
+}
+
+// GetWsCompliance calls GET /ws/compliance: What enters the compliance log, as a WebSocket.
+func (c *Client) GetWsCompliance(ctx context.Context) (*http.Response, error) {
+	return open(ctx, c, request{
+		method: http.MethodGet,
+		path:   "/ws/compliance",
+	})
+}
+
+// GetWsIncidents calls GET /ws/incidents: What happens to incidents, as a WebSocket.
+func (c *Client) GetWsIncidents(ctx context.Context) (*http.Response, error) {
+	return open(ctx, c, request{
+		method: http.MethodGet,
+		path:   "/ws/incidents",
 	})
 }
