@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
@@ -21,7 +22,7 @@ func TestUntilWhenACallerCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	if got := expiryOf(r); !got.IsZero() {
 		t.Errorf("without authentication: %s", got)
 	}
