@@ -261,7 +261,7 @@ func (s *wsStream) next() (m streamed, end *closed) {
 	return m, nil
 }
 
-func (s *wsStream) close() { s.conn.CloseNow() } //nolint:errcheck // it may be closed already
+func (s *wsStream) close() { s.conn.CloseNow() }
 
 // streamClient has a connection for each stream, and no limits.
 var streamClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

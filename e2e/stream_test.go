@@ -289,7 +289,7 @@ func foreignPagesAreRefused(t *testing.T, w *streamWorld, _ *streamAPI) {
 	} {
 		conn, res, err := dialWS(t.Context(), a.address, "/ws/approvals", token, "Origin", origin)
 		if err == nil {
-			conn.CloseNow() //nolint:errcheck // seen enough
+			conn.CloseNow()
 		}
 		if res == nil || res.StatusCode != wanted {
 			t.Errorf("origin %q: %v, %v", origin, res, err)

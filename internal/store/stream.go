@@ -43,6 +43,7 @@ func (r *Reader) LastIndex(ctx context.Context) (int64, error) {
 // EntriesAfter lists at most limit entries of the log behind an index, in order.
 // Places whose entries are gone are listed without a type.
 func (r *Reader) EntriesAfter(ctx context.Context, index int64, limit int) ([]events.Entry, error) {
+	//nolint:sqlclosecheck // it is prepared once, for as long as the pool lives
 	stmt, err := r.db.statement(ctx, `SELECT leaf_index, type, recorded_at, subject_kind, subject_id, desk, actor_type, actor_sub, is_simulation
 		FROM api.stream_entry WHERE leaf_index > $1 ORDER BY leaf_index LIMIT $2`)
 	if err != nil {
