@@ -144,7 +144,11 @@ func (s *Server) authenticate(c *gin.Context, wanted Permission) (approval.Princ
 		}
 	}
 	if bare {
-		return s.bySession(c.Request, wanted)
+		signedIn, err := s.bySession(c.Request, wanted)
+		if err == nil { // what lasts, such as a stream, ends with the session
+			c.Request = c.Request.WithContext(withExpiry(c.Request.Context(), signedIn.ExpiresAt))
+		}
+		return signedIn.Principal, err
 	}
 	token, err := identity.BearerToken(c.Request.Header)
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"finobs/internal/approval"
 	"finobs/internal/session"
 	"finobs/internal/store"
 
@@ -34,22 +33,22 @@ func (p Permission) reads() bool {
 // bySession says whose session the cookie of a request is. A cookie comes along
 // whoever made the browser send the request, so by itself it only reads, and only
 // for pages of this server.
-func (s *Server) bySession(r *http.Request, wanted Permission) (approval.Principal, error) {
+func (s *Server) bySession(r *http.Request, wanted Permission) (session.Session, error) {
 	signedIn, err := s.Sessions.Read(r, time.Now())
 	if err != nil {
 		if errors.Is(err, session.ErrAbsent) {
 			err = errors.New("no bearer token, and nobody is signed in")
 		}
-		return approval.Principal{}, err
+		return session.Session{}, err
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || !wanted.reads() {
-		return approval.Principal{}, errors.New("a session cookie alone is for reading; send a bearer token, or use the console")
+		return session.Session{}, errors.New("a session cookie alone is for reading; send a bearer token, or use the console")
 	}
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
-		return signedIn.Principal, nil
+		return signedIn, nil
 	}
-	return approval.Principal{}, errors.New("another site's page asked for this; a session cookie counts for pages of this server alone")
+	return session.Session{}, errors.New("another site's page asked for this; a session cookie counts for pages of this server alone")
 }
 
 // visitor is who looks at the console. The error says why nobody is signed in.

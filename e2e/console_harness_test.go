@@ -45,10 +45,10 @@ func (b *browser) reaches(path string) {
 // where is the path of the page that is shown.
 func (b *browser) where() string { return evaluate[string](b, "location.pathname") }
 
-// unfold opens the fold that a form is in.
+// unfold opens the folds that a form is in, and those in it.
 func (b *browser) unfold(form string) {
 	b.t.Helper()
-	evaluate[bool](b, fmt.Sprintf(`(() => { const f = document.querySelector(%s); if (!f) return false; const d = f.closest("details"); if (d) d.open = true; return true })()`, quoted(selectorOf(form))))
+	evaluate[bool](b, fmt.Sprintf(`(() => { const f = document.querySelector(%s); if (!f) return false; [f.closest("details"), ...f.querySelectorAll("details")].forEach(d => { if (d) d.open = true }); return true })()`, quoted(selectorOf(form))))
 }
 
 func selectorOf(test string) string { return `[data-test="` + test + `"]` }

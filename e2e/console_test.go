@@ -128,10 +128,10 @@ func decidesOnSeveral(t *testing.T, d *deskStack, bob *browser) {
 
 // overridesTheAgent has an incident triaged, and carol say what is right instead.
 func overridesTheAgent(t *testing.T, d *deskStack, alice, bob, carol *browser) {
-	opened := want(t, d.call(t, "alice", "POST", "/incidents", `{"kind":"system_outage","severity":"high","title":"Gateway G-1 is down","desk":"EQ","system":"G-1"}`), http.StatusAccepted)
-	incident := "/console/incidents/" + opened.str("incident_id")
+	opened := d.opens(t, "alice", "high", `,"system":"G-1"`)
+	incident := "/console/incidents/" + opened.id
 	carol.open("/console/incidents")
-	carol.sees(selectorOf("incident-row"), "Gateway G-1 is down")
+	carol.sees(selectorOf("incident-row"), "is down")
 	carol.accessible("incidents")
 	alice.open(incident)
 	alice.fills("triage-form", "text", "what is it?")

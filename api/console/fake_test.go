@@ -158,6 +158,19 @@ func (f *fakeAPI) record(u *url.URL) (any, bool) {
 		s := fill(&stop{}, f.text)
 		s.InForce = true
 		return page(s), true
+	case "/users":
+		return page(fill(&user{}, f.text)), true
+	case "/audit":
+		return page(fill(&logged{}, f.text)), true
+	case "/transactions", "/events":
+		return page(map[string]any{}), true
+	}
+	return f.oversight(u, page)
+}
+
+// oversight makes the answers of the routes about exports and of those who oversee.
+func (f *fakeAPI) oversight(u *url.URL, page func(...any) any) (any, bool) {
+	switch idPath.ReplaceAllString(u.Path, "/{id}") {
 	case "/exports/":
 		return page(f.export()), true
 	case "/exports/{id}":
@@ -188,12 +201,6 @@ func (f *fakeAPI) record(u *url.URL) (any, bool) {
 		return fill(&incidentFigures{}, f.text), true
 	case "/recon/breaks/metrics":
 		return fill(&breakFigures{}, f.text), true
-	case "/users":
-		return page(fill(&user{}, f.text)), true
-	case "/audit":
-		return page(fill(&logged{}, f.text)), true
-	case "/transactions", "/events":
-		return page(map[string]any{}), true
 	}
 	return nil, false
 }
@@ -270,6 +277,8 @@ func fillValue(v reflect.Value, text string) {
 		v.SetBool(true)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(7)
+	case reflect.Float64:
+		v.SetFloat(7)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		fillValue(v.Elem(), text)

@@ -110,7 +110,8 @@ type exportVerdict struct {
 
 type placeVerdict struct {
 	Destination string `json:"destination"`
-	readBack
+	Verdict     string `json:"verdict"`
+	Detail      string `json:"detail"`
 }
 
 // redelivered answers an order to deliver again; with an approval id it waits for
