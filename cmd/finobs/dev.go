@@ -135,7 +135,8 @@ var cast = []struct{ name, desk, role string }{
 }
 
 func printWelcome(ctx context.Context, s *devstack.Stack, metrics string, out io.Writer) error {
-	fmt.Fprintf(out, "\nAPI               http://%s\nAPI documentation http://%s/docs/\n", s.APIAddress, s.APIAddress)
+	fmt.Fprintf(out, "\nconsole           http://%s/   (finobs open alice signs in)\nAPI               http://%s\nAPI documentation http://%s/docs/\n",
+		s.APIAddress, s.APIAddress, s.APIAddress)
 	if metrics != "" {
 		fmt.Fprintf(out, "metrics           http://%s/metrics\n", metrics)
 	}
