@@ -82,8 +82,9 @@
     if (!timer) timer = setTimeout(refresh, 300);
   };
 
-  // One stream of events for the whole page, taken up again where it broke off.
-  let cursor = "", wait = 1000;
+  // One stream of events for the whole page, taken up again where it broke off. A
+  // tab that nobody sees has none: browsers open few connections to one server.
+  let cursor = "", wait = 1000, source = null, retry = 0;
   const remember = () => cursor && store(session, "finobs-cursor", JSON.stringify([cursor, Date.now()]));
   const recall = () => {
     try {
@@ -92,7 +93,9 @@
     } catch { /* it starts from now */ }
   };
   const listen = () => {
-    const source = new EventSource("/sse/all" + (cursor ? "?after=" + encodeURIComponent(cursor) : ""));
+    clearTimeout(retry);
+    if (source || document.hidden) return;
+    const opened = source = new EventSource("/sse/all" + (cursor ? "?after=" + encodeURIComponent(cursor) : ""));
     const status = document.getElementById("link");
     const linked = (yes) => { if (status) status.textContent = yes ? "live" : "not live"; };
     const take = (e) => {
@@ -105,13 +108,17 @@
     };
     source.onopen = () => { linked(true); if (wait > 1000) renew("*"); wait = 1000; };
     source.onmessage = take;
-    ["incidents", "compliance", "approvals"].forEach((name) => source.addEventListener(name, take));
     source.onerror = () => {
       linked(false);
-      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
-      setTimeout(listen, wait);
+      if (opened.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+      source = null;
+      retry = setTimeout(listen, wait);
       wait = Math.min(wait * 2, 60000);
     };
+  };
+  const hush = () => {
+    if (source) source.close();
+    source = null;
   };
 
   // Keys. None decides anything: a and r lead to the form, which asks for a reason.
@@ -192,7 +199,11 @@
       if (button.dataset.do === "help") help();
       if (button.dataset.do === "reload") window.location.reload();
     });
-    document.addEventListener("visibilitychange", () => { if (!document.hidden && due.size) refresh(); });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) { hush(); return; }
+      if (due.size) refresh();
+      if (document.body.dataset.signedIn) listen();
+    });
     document.body.addEventListener("htmx:afterSwap", () => { tick(); batch(); at = Math.min(at, rows().length - 1); });
     document.body.addEventListener("htmx:afterSettle", (e) => {
       if (e.target && e.target.dataset && e.target.dataset.announce) say(e.target.dataset.announce);
