@@ -56,7 +56,7 @@ func approvalsListCommand() *cobra.Command {
 	f.Int64VarP(&p.Limit, "limit", "n", 50, "how many, 500 at most")
 	f.BoolVarP(&watch, "watch", "w", false, "look again and again, until interrupted")
 	f.DurationVar(&every, "every", watchEvery, "how often --watch looks")
-	return callCommand(cmd, "viewer", func(ctx context.Context, c *conversation) error {
+	return callCommand(cmd, "auditor", func(ctx context.Context, c *conversation) error {
 		p.Sort = cmp.Or(p.Sort, map[bool]string{true: "deadline", false: "newest"}[p.Status == string(approval.Pending)])
 		if p.Status == "all" {
 			p.Status = ""
@@ -153,7 +153,7 @@ func approvalsShowCommand() *cobra.Command {
 		Use: "show ID", Short: "Show exactly what is asked for, who decided, and what is missing",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: approvalIDs(""),
 	}
-	return callCommand(cmd, "viewer", func(ctx context.Context, c *conversation) error {
+	return callCommand(cmd, "auditor", func(ctx context.Context, c *conversation) error {
 		id, err := c.id(0, "approval")
 		if err != nil {
 			return err
@@ -185,7 +185,7 @@ func approvalsHistoryCommand() *cobra.Command {
 		Use: "history ID", Short: "Show the ledger entries about a request",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: approvalIDs(""),
 	}
-	return callCommand(cmd, "viewer", func(ctx context.Context, c *conversation) error {
+	return callCommand(cmd, "auditor", func(ctx context.Context, c *conversation) error {
 		id, err := c.id(0, "approval")
 		if err != nil {
 			return err

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"finobs/internal/client"
@@ -98,8 +100,8 @@ func exportsShowCommand() *cobra.Command {
 func (c *conversation) export(x client.ExportView) {
 	c.say("Export %d of %s as %s, compression %s: %s", x.ExportID, x.Dataset, x.Format, x.Compression, x.Status)
 	var filters []string
-	for name, value := range x.Filters {
-		filters = append(filters, name+"="+value)
+	for _, name := range slices.Sorted(maps.Keys(x.Filters)) {
+		filters = append(filters, name+"="+x.Filters[name])
 	}
 	c.say("asked for by %s at %s, approval %d; filters: %s", who(x.Requester), minuteOf(x.CreatedAt), x.ApprovalRequestID, named(strings.Join(filters, ", ")))
 	if s := x.Seal; s != nil {

@@ -75,7 +75,7 @@ func incidentsListCommand() *cobra.Command {
 	f.Int64VarP(&p.Limit, "limit", "n", 50, "how many, 500 at most")
 	f.BoolVarP(&watch, "watch", "w", false, "look again and again, until interrupted")
 	f.DurationVar(&every, "every", watchEvery, "how often --watch looks")
-	return callCommand(cmd, "viewer", func(ctx context.Context, c *conversation) error {
+	return callCommand(cmd, "auditor", func(ctx context.Context, c *conversation) error {
 		if watch {
 			return c.watch(ctx, every, func(to *conversation) error { return to.listIncidents(ctx, p) })
 		}
@@ -214,7 +214,7 @@ func incidentsHistoryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "history ID", Short: "Show the ledger entries about an incident", Args: cobra.ExactArgs(1), ValidArgsFunction: incidentIDs(),
 	}
-	return callCommand(cmd, "viewer", func(ctx context.Context, c *conversation) error {
+	return callCommand(cmd, "auditor", func(ctx context.Context, c *conversation) error {
 		id, err := c.id(0, "incident")
 		if err != nil {
 			return err

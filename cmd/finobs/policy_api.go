@@ -18,7 +18,7 @@ func policyExplainCommand() *cobra.Command {
 		Use: "explain ID", Short: "Say in words what an approval asks for, who decided, and what is missing",
 		Args: cobra.ExactArgs(1), ValidArgsFunction: approvalIDs(""),
 	}
-	return callCommand(cmd, "viewer", func(ctx context.Context, c *conversation) error {
+	return callCommand(cmd, "auditor", func(ctx context.Context, c *conversation) error {
 		id, err := c.id(0, "approval")
 		if err != nil {
 			return err
@@ -71,7 +71,7 @@ func (c *conversation) activated(a client.Answer[client.ChangeView]) {
 
 func policyShowCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "show", Short: "Say in words which policies are in force", Args: cobra.NoArgs}
-	return callCommand(cmd, "viewer", func(ctx context.Context, c *conversation) error {
+	return callCommand(cmd, "auditor", func(ctx context.Context, c *conversation) error {
 		set, err := c.GetPolicies(ctx)
 		if err != nil {
 			return err

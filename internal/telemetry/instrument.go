@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/otlptranslator"
@@ -40,6 +41,11 @@ type Instrument struct {
 	Buckets     []float64
 	Library     bool // made by a library, not by this package
 
+	bound *atomic.Pointer[handles]
+}
+
+// handles are an instrument of a meter; which of them counts, its kind says.
+type handles struct {
 	counter   metric.Float64Counter
 	histogram metric.Float64Histogram
 	gauge     metric.Float64ObservableGauge
@@ -54,7 +60,8 @@ func list(i Instrument, attributes []*Attribute) *Instrument {
 	for _, a := range attributes {
 		i.Attributes = append(i.Attributes, a.Key)
 	}
-	i.counter, i.histogram, i.gauge = noop.Float64Counter{}, noop.Float64Histogram{}, noop.Float64ObservableGauge{}
+	i.bound = &atomic.Pointer[handles]{}
+	i.bound.Store(&handles{noop.Float64Counter{}, noop.Float64Histogram{}, noop.Float64ObservableGauge{}})
 	catalogue = append(catalogue, &i)
 	return &i
 }
@@ -87,14 +94,18 @@ func bind(m metric.Meter) error {
 	var errs []error
 	for _, i := range catalogue {
 		var err error
+		made := *i.bound.Load()
 		switch {
 		case i.Library:
 		case i.Kind == Counter:
-			i.counter, err = m.Float64Counter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+			made.counter, err = m.Float64Counter(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
 		case i.Kind == Histogram:
-			i.histogram, err = m.Float64Histogram(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+			made.histogram, err = m.Float64Histogram(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
 		default:
-			i.gauge, err = m.Float64ObservableGauge(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+			made.gauge, err = m.Float64ObservableGauge(i.Name, metric.WithUnit(i.Unit), metric.WithDescription(i.Description))
+		}
+		if err == nil {
+			i.bound.Store(&made) // whoever measures meanwhile has the old one or the new one
 		}
 		errs = append(errs, err)
 	}
@@ -112,13 +123,13 @@ func must[T any](made T, err error) T {
 
 // Add counts n more. It is for counters.
 func (i *Instrument) Add(ctx context.Context, n float64, attributes ...attribute.KeyValue) {
-	i.counter.Add(ctx, n, metric.WithAttributes(attributes...))
+	i.bound.Load().counter.Add(ctx, n, metric.WithAttributes(attributes...))
 }
 
 // Record takes one measurement, in the instrument's unit. It is for histograms. What
 // is below nothing, as two clocks may say, is nothing.
 func (i *Instrument) Record(ctx context.Context, value float64, attributes ...attribute.KeyValue) {
-	i.histogram.Record(ctx, max(value, 0), metric.WithAttributes(attributes...))
+	i.bound.Load().histogram.Record(ctx, max(value, 0), metric.WithAttributes(attributes...))
 }
 
 // Reading is what a gauge shows.
@@ -142,7 +153,7 @@ const readTimeout = 2 * time.Second
 func Show(read func(context.Context) ([]Reading, error), gauges ...*Instrument) (stop func(), err error) {
 	observables := make([]metric.Observable, 0, len(gauges))
 	for _, g := range gauges {
-		observables = append(observables, g.gauge)
+		observables = append(observables, g.bound.Load().gauge)
 	}
 	registration, err := meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -152,7 +163,7 @@ func Show(read func(context.Context) ([]Reading, error), gauges ...*Instrument) 
 			return err
 		}
 		for _, r := range readings {
-			o.ObserveFloat64(r.Gauge.gauge, r.Value, metric.WithAttributes(r.Attributes...))
+			o.ObserveFloat64(r.Gauge.bound.Load().gauge, r.Value, metric.WithAttributes(r.Attributes...))
 		}
 		return nil
 	}, observables...)
