@@ -28,9 +28,18 @@ demo: build ## tell the whole story on real input; DEMO_EXIT=1 ends it, otherwis
 dev: build ## run everything on this machine, with its state in .finobs/
 	./bin/finobs dev
 
+.PHONY: up-compose
+up-compose: build ## run everything in containers: docker-compose.temporal.yml, docs/deployment.md
+	./bin/finobs keys env --dir deploy/compose/secrets
+	docker compose -f docker-compose.temporal.yml up --detach --build --wait
+
 .PHONY: test
 test: setup ## set up and run all tests
 	go test $(RACE) -timeout 25m -parallel 4 ./...
+
+.PHONY: test-full
+test-full: ## all cases of the tests of which the race detector takes a part
+	go test -count=1 ./internal/fix ./internal/seal ./internal/redteam
 
 .PHONY: fuzz
 fuzz: ## fuzz the readers of files and of bundles, each for a minute
@@ -54,11 +63,16 @@ fuzz: ## fuzz the readers of files and of bundles, each for a minute
 	go test -run '^$$' -fuzz FuzzReadCases -fuzztime 1m -fuzzminimizetime 1x ./internal/rulebook
 	go test -run '^$$' -fuzz FuzzLoadBudget -fuzztime 1m -fuzzminimizetime 1x ./internal/budget
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
+	go test -run '^$$' -fuzz FuzzSpoken -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
 	go test -run '^$$' -fuzz FuzzAnswerOfServer -fuzztime 1m -fuzzminimizetime 1x ./internal/llm
 	go test -run '^$$' -fuzz FuzzParameters -fuzztime 1m ./internal/action
 	go test -run '^$$' -fuzz FuzzDecode -fuzztime 1m ./internal/connector
 	go test -run '^$$' -fuzz FuzzLoadConnectors -fuzztime 1m ./internal/connector
 	go test -run '^$$' -fuzz FuzzState -fuzztime 1m ./internal/sandbox
+	go test -run '^$$' -fuzz FuzzReadIssuers -fuzztime 1m -fuzzminimizetime 1x ./internal/identity
+	go test -run '^$$' -fuzz FuzzVerifyAccessToken -fuzztime 1m -fuzzminimizetime 1x ./internal/identity
+	go test -run '^$$' -fuzz FuzzRead -fuzztime 1m ./internal/session
+	go test -run '^$$' -fuzz FuzzLocalPath -fuzztime 1m ./api
 	go test -run '^$$' -fuzz FuzzReadTexts -fuzztime 1m -fuzzminimizetime 1x ./internal/redteam
 
 .PHONY: redteam
@@ -66,8 +80,8 @@ redteam: build ## attack the agents of this build, offline, and show what is con
 	./bin/finobs redteam
 
 .PHONY: scale
-scale: setup ## compare 10,000 waiting requests with 100, and import a file of which 9,643 securities are incidents
-	FINOBS_SCALE=1 go test -count=1 -v -timeout 20m -run 'TestTenThousandPending|TestALargeFileImports' ./e2e
+scale: setup ## compare 10,000 waiting requests with 100, import a file of which 9,643 securities are incidents, and plant every adversarial text
+	FINOBS_SCALE=1 go test -count=1 -v -timeout 40m -run 'TestTenThousandPending|TestALargeFileImports|TestPeopleStandOverAgents' ./e2e
 
 .PHONY: bench-export
 bench-export: setup ## measure exports of 1,000,000 rows in every format: memory, and the rate against psql's COPY
@@ -93,6 +107,14 @@ bench-recon: setup ## compare 1,000,000 trades with 1,000,000: seconds by phase,
 .PHONY: bench-intake
 bench-intake: setup ## measure how many events a second are taken in and recorded
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 10m -run TestIntakeRate ./e2e
+
+.PHONY: bench-streams
+bench-streams: setup ## measure 1,000 sockets at 20 events/s: latency from commit to message, and memory
+	FINOBS_BENCH=1 go test -count=1 -v -timeout 10m -run TestStreamFanOut ./e2e
+
+.PHONY: screenshots
+screenshots: setup ## make the pictures of the console in docs/images
+	FINOBS_SCREENSHOTS=$(CURDIR)/docs/images go test -count=1 -run TestScreenshots ./e2e
 
 .PHONY: chaos
 chaos: setup ## 1,000 crashes of the sequencer between commit, sign and publish

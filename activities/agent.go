@@ -164,11 +164,16 @@ type FailRunTx interface {
 	FailRun(ctx context.Context, id int64, why string) error
 }
 
+// mostWhy bounds a reason that comes from elsewhere, in bytes: an entry of the log has
+// a limit, and a reason that is over it would never be recorded.
+const mostWhy = 2000
+
 // failRun fails a run that goes on, and reports whether it did.
 func failRun(ctx context.Context, tx FailRunTx, firstRun string, r agent.Run, why string, by ledger.Actor) (bool, error) {
 	if r.Status != agent.Running {
 		return false, nil
 	}
+	why = agent.Shorten(why, mostWhy)
 	if err := tx.FailRun(ctx, r.ID, why); err != nil {
 		return false, err
 	}

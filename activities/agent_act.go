@@ -139,6 +139,9 @@ func (w agentAct) override(ctx context.Context) (AgentActDone, error) {
 	return AgentActDone{Override: override}, err
 }
 
+// noAction is what a person chooses who thinks that nothing should be done.
+const noAction = "none"
+
 // recommended is what the agent said of the field that a person judges.
 func (w agentAct) recommended(ctx context.Context, run agent.Run) (string, error) {
 	a := w.in.Act
@@ -149,7 +152,7 @@ func (w agentAct) recommended(ctx context.Context, run agent.Run) (string, error
 		return string(run.Result.Output.Category), nil
 	case agent.FieldAction: // its proposals say
 	}
-	if a.Chosen != "none" {
+	if a.Chosen != noAction {
 		if _, err := action.Find(a.Chosen); err != nil {
 			return "", err
 		}
@@ -159,8 +162,14 @@ func (w agentAct) recommended(ctx context.Context, run agent.Run) (string, error
 		return "", err
 	}
 	o, err := agent.DecodeOutput(encoded)
-	if err != nil || len(o.Proposals) == 0 {
+	if err != nil {
 		return "", err
+	}
+	if len(o.Proposals) == 0 {
+		if a.Chosen == noAction { // that is what it said
+			return noAction, nil
+		}
+		return "", nil
 	}
 	if slices.ContainsFunc(o.Proposals, func(p agent.Proposal) bool { return p.Action == a.Chosen }) {
 		return a.Chosen, nil

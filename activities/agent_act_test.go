@@ -99,6 +99,19 @@ func TestManualOverride(t *testing.T) {
 	}
 }
 
+// An agent that proposed nothing, and a person who wants nothing done, agree.
+func TestNothingToDoIsAgreement(t *testing.T) {
+	d := newDesk(t)
+	x := d.agents(newPlant())
+	ref := d.begun(t, x, agent.Request{Kind: agent.Triage, IncidentID: d.opens(t), Mode: approval.Live})
+	d.analysed(t, x, ref)
+	got, refused := d.agentActs(t, human("bob"), agent.Act{Verb: agent.Override, RunID: ref.RunID, Field: agent.FieldAction, Chosen: "none"})
+	if refused != "" || got.Override != "" {
+		t.Errorf("got %+v, %s", got, refused)
+	}
+	d.entriesOf(t, map[string]int{"agent.agreed": 1, "agent.overridden": 0})
+}
+
 // Nobody acts without the API's word, and only people act.
 func TestAgentActsAreSignedByPeople(t *testing.T) {
 	d := newDesk(t)

@@ -8,6 +8,7 @@ import (
 
 	"finobs/internal/action"
 	"finobs/internal/agent"
+	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/canonical"
 	"finobs/internal/failpoint"
@@ -92,7 +93,7 @@ func (x *Actions) BeginAction(ctx context.Context, in GateRef) (ActionState, err
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(a.Matches(m.action), remediation.NeedsPeople(m.policy)); err != nil {
+		if err := errors.Join(a.Matches(m.action), remediation.NeedsPeople(m.policy), asRisky(a, m.action)); err != nil {
 			return err
 		}
 		w := act{tx: tx, firstRun: in.FirstRun, by: ledger.Itself("worker"), m: m, Action: a}
@@ -109,6 +110,16 @@ func (x *Actions) BeginAction(ctx context.Context, in GateRef) (ActionState, err
 	}
 	failpoint.Hit("action.after-begin")
 	return out, nil
+}
+
+// asRisky refuses an approval that was given as if the action were less risky than the
+// catalogue says: the tier chose the policy, and the row that was planned proves none.
+func asRisky(a remediation.Action, approved approval.Action) error {
+	if t, err := action.Find(a.Plan.Action); err == nil && !approved.RiskTier.AtLeast(t.Risk) {
+		return fault.New(fault.Forbidden, "risk-understated", "approval %d was given for %s risk, and %s has %s risk at least; plan it again",
+			a.ID, approved.RiskTier, t.Name, t.Risk)
+	}
+	return nil // what the catalogue does not have any more is not begun, see hindrance
 }
 
 // begin takes the lease and records the intent, or records why not: the approval is
@@ -146,6 +157,9 @@ func (w *act) hindrance(ctx context.Context) (string, error) {
 		return "", err
 	case t.Version != w.Plan.Version:
 		return "the catalogue has another version of " + w.Plan.Action + " now; ask again", nil
+	}
+	if err := w.Plan.Complete(t); err != nil {
+		return "", err
 	}
 	stop, stopped, err := w.tx.StopInForce(ctx, w.Desk)
 	if err != nil {
@@ -246,25 +260,35 @@ func (x *Actions) ApplyAction(ctx context.Context, in GateRef) (ActionState, err
 	return x.record(ctx, in, got)
 }
 
-// drifted looks whether the target is where it was when the action was planned. One
-// that has moved was not what people judged: nothing is sent.
+// drifted looks whether the target, and all on which the plan depends, is where it was
+// when the action was planned. What has moved was not what people judged: nothing is
+// sent.
 func (x *Actions) drifted(ctx context.Context, in GateRef, system System, a remediation.Action) (ActionState, bool, error) {
-	now, connector, err := system.Read(ctx, a.Plan.Target.Kind, a.Plan.Target.ID)
-	why := ""
-	switch {
-	case fault.KindOf(err) == fault.NotFound:
-		why = a.Object().Key() + " is gone"
-	case err != nil:
+	target := remediation.Needed{Connector: a.Connector, Kind: a.Plan.Target.Kind, ID: a.Plan.Target.ID, Version: a.Plan.Target.Version}
+	why, err := movedAmong(ctx, system, append([]remediation.Needed{target}, a.Plan.Needs...))
+	if err != nil || why == "" {
 		return stateOf(a), false, err
-	case connector != a.Connector:
-		why = a.Object().Key() + " is served by connector " + connector + " now"
-	case now.Version != a.Plan.Target.Version:
-		why = a.Object().Key() + " is at version " + now.Version + " now, not " + a.Plan.Target.Version
-	default:
-		return stateOf(a), false, nil
 	}
 	state, err := x.with(ctx, in, func(w *act) error { return w.supersede(ctx, why) })
 	return state, true, err
+}
+
+// movedAmong says which of some objects is not where it was, or returns "".
+func movedAmong(ctx context.Context, system System, objects []remediation.Needed) (string, error) {
+	for _, o := range objects {
+		now, connector, err := system.Read(ctx, o.Kind, o.ID)
+		switch {
+		case fault.KindOf(err) == fault.NotFound:
+			return o.Key() + " is gone", nil
+		case err != nil:
+			return "", err
+		case connector != o.Connector:
+			return o.Key() + " is served by connector " + connector + " now", nil
+		case now.Version != o.Version:
+			return o.Key() + " is at version " + now.Version + " now, not " + o.Version, nil
+		}
+	}
+	return "", nil
 }
 
 // sending records that the command leaves now. A stop that came meanwhile wins; what
@@ -337,7 +361,7 @@ func (w *act) outcome(ctx context.Context, got remediation.Outcome) error {
 // finish writes a status with its entry. The lease stays until the target is well
 // again, and as long as nobody knows what became of the command.
 func (w *act) finish(ctx context.Context, to remediation.Status, why string) error {
-	w.Status, w.StatusReason = to, why
+	w.Status, w.StatusReason = to, agent.Shorten(why, mostWhy)
 	if to.Terminal() {
 		w.EndedAt = w.tx.Now()
 		w.Leased = to == remediation.Done
@@ -352,7 +376,7 @@ func (w *act) finish(ctx context.Context, to remediation.Status, why string) err
 	if w.EffectID != "" {
 		details["effect_id"] = w.EffectID
 	}
-	return w.append(ctx, "effect."+string(to), "outcome", string(to), why, details)
+	return w.append(ctx, "effect."+string(to), "outcome", string(to), w.StatusReason, details)
 }
 
 func (w *act) supersede(ctx context.Context, why string) error {

@@ -54,6 +54,7 @@ type ModelAnswer struct {
 	Output    agent.Output
 	Version   string
 	Exchanges []agent.Exchange
+	Said      []string // each answer in words, also those that were refused; the last one is Output's when there is one
 }
 
 // SpendTx counts what models take.
@@ -141,8 +142,7 @@ func (x *Agents) ask(ctx context.Context, run agent.Run, bundle []agent.Evidence
 		},
 	})
 	if err == nil {
-		result := agent.Result{Output: answer.Output, Version: answer.Version, Problems: words(problems)}
-		result.Suspicions = agent.Suspect("output", answer.Output.Explain())
+		result := agent.Result{Output: answer.Output, Version: answer.Version, Problems: words(problems), Suspicions: suspectAnswers(answer.Said, true)}
 		return result, answer.Exchanges, nil
 	}
 	if ctx.Err() != nil { // the worker stops, or the activity was given up: another attempt asks
@@ -152,7 +152,23 @@ func (x *Agents) ask(ctx context.Context, run agent.Run, bundle []agent.Evidence
 	result, rulesErr := x.byRules(run, bundle)
 	result.Fallback = fault.CodeOf(err) + ": " + fault.MessageOf(err)
 	result.Problems = append(words(problems), result.Problems...)
+	result.Suspicions = suspectAnswers(answer.Said, false)
 	return result, answer.Exchanges, rulesErr
+}
+
+// suspectAnswers looks for attempts to steer in what a model said, before anything of
+// it was cleaned. A model that tries in an answer that is refused has tried all the
+// same, and people are to know which evidence, or which provider, made it.
+func suspectAnswers(said []string, accepted bool) []agent.Suspicion {
+	var out []agent.Suspicion
+	for n, text := range said {
+		where := fmt.Sprintf("answer %d, refused", n+1)
+		if accepted && n == len(said)-1 {
+			where = "output"
+		}
+		out = append(out, agent.Suspect(where, text)...)
+	}
+	return out
 }
 
 func words(problems []agent.Problem) []string {

@@ -26,13 +26,18 @@ type system struct {
 	lookup, apply remediation.OutcomeStatus
 	transit       time.Duration
 	sent          int
+	ssi           string // that the settlement is on
+	instruction   string // version of the standing instructions
 }
 
 func (s *system) For(approval.Mode) activities.System { return s }
 
-func (s *system) Read(context.Context, string, string) (action.Object, string, error) {
+func (s *system) Read(_ context.Context, kind, id string) (action.Object, string, error) {
+	if kind == action.SSI {
+		return action.Object{Kind: kind, ID: id, Version: s.instruction}, "sandbox", nil
+	}
 	o := failedSettlement()
-	o.Version = s.version
+	o.Version, o.Fields["ssi"] = s.version, s.ssi
 	return o, "sandbox", nil
 }
 
@@ -68,7 +73,10 @@ func begin(t *testing.T) begun {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := remediation.PlanFor(typ, failedSettlement(), map[string]string{"ssi": "SSI-B"})
+	desk := &system{version: "1", transit: 30 * time.Minute, ssi: "SSI-A", instruction: "5"}
+	plan, err := remediation.PlanFor(typ, failedSettlement(), map[string]string{"ssi": "SSI-B"}, func(kind, id string) (action.Object, string, error) {
+		return desk.Read(ctx, kind, id)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +95,7 @@ func begin(t *testing.T) begun {
 		VALUES (%d, 1, 1, 1, 'settlement.amend_ssi', %d, 'sandbox', 'settlement', 'S-1', '1', decode('%s', 'hex'), '%s', 'high', false, '%s', '%s', 'EQ', '', now())`,
 		r.in.ApprovalID, typ.Version, hex.EncodeToString(a.PlanBytes), a.PlanDigest, alice.Issuer, alice.Subject))
 	d.decide(t, r, d.token(t, r, human("bob", "analyst"), approval.Approve, nil))
-	b := begun{desk: d, request: r, system: &system{version: "1", transit: 30 * time.Minute}}
+	b := begun{desk: d, request: r, system: desk}
 	b.actions = &activities.Actions{
 		InTx: store.InTx[activities.ActionTx](d.writer), Verifier: attest.NewVerifier(d.signer.Key.Public()), Systems: b.system, Recovery: time.Second,
 	}
@@ -102,6 +110,13 @@ func begin(t *testing.T) begun {
 func (b begun) diedSending(t *testing.T) {
 	t.Helper()
 	b.exec(t, "UPDATE finobs.agent_action SET sent_at = now() - interval '1 hour'")
+}
+
+// unwell leaves the action applied, and its target no better.
+func (b begun) unwell(t *testing.T) {
+	t.Helper()
+	b.exec(t, "UPDATE finobs.agent_action SET status = 'done', recovery = 'not_recovered', sent_at = now()")
+	b.ssi = "SSI-B"
 }
 
 func (b begun) status(t *testing.T) string {
@@ -194,7 +209,7 @@ func TestACompensationIsAskedAbout(t *testing.T) {
 	}{"found": {remediation.Applied, "done compensated"}, "refused": {remediation.Refused, "done compensation_failed"}} {
 		t.Run(name, func(t *testing.T) {
 			b := begin(t)
-			b.exec(t, "UPDATE finobs.agent_action SET status = 'done', recovery = 'not_recovered', sent_at = now()")
+			b.unwell(t)
 			b.lookup, b.apply = remediation.Absent, remediation.Unheard
 			if err := b.step(t, b.actions.CompensateAction); !again(err, "not-heard") || b.sent != 1 {
 				t.Fatalf("got %v after %d sendings", err, b.sent)
@@ -206,7 +221,7 @@ func TestACompensationIsAskedAbout(t *testing.T) {
 		})
 	}
 	b := begin(t)
-	b.exec(t, "UPDATE finobs.agent_action SET status = 'done', recovery = 'not_recovered', sent_at = now()")
+	b.unwell(t)
 	b.lookup = remediation.Unheard
 	if err := b.step(t, b.actions.CompensateAction); !again(err, "not-heard") || b.sent != 0 {
 		t.Fatalf("got %v after %d sendings", err, b.sent)
@@ -214,5 +229,52 @@ func TestACompensationIsAskedAbout(t *testing.T) {
 	b.gaveUp(t, "CompensateAction")
 	if got := b.status(t); got != "done compensation_unknown" {
 		t.Errorf("it is %q", got)
+	}
+}
+
+// Money goes where a standing instruction says: one that has moved since people
+// approved is not what they approved, and nothing is sent.
+func TestAMovedInstructionSupersedes(t *testing.T) {
+	b := begin(t)
+	b.instruction = "6"
+	if err := b.step(t, b.actions.ApplyAction); err != nil || b.status(t) != "superseded " || b.sent != 0 {
+		t.Errorf("it is %q after %d sendings, %v", b.status(t), b.sent, err)
+	}
+	if why := b.count(t, "SELECT status_reason FROM finobs.agent_action"); why != "ssi:SSI-B is at version 6 now, not 5" {
+		t.Errorf("because %s", why)
+	}
+}
+
+// An action is not taken back when its target got well after all, when somebody else
+// has changed it since, when what it would go back to has moved, and under a stop.
+func TestWhatIsNotTakenBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		set         func(begun)
+		status, why string
+	}{
+		"got well after all": {func(b begun) { b.version = "2" }, "done recovered", "by a last look: it is on SSI-B"},
+		"changed since": {func(b begun) { b.version, b.ssi = "3", "SSI-C" }, "done compensation_failed",
+			`not taken back: ssi is "SSI-C" now, and the action left it at "SSI-B"; somebody has changed it since`},
+		"moved": {func(b begun) { b.instruction = "9" }, "done compensation_failed", "not taken back: ssi:SSI-B is at version 9 now, not 5"},
+		"stopped": {func(b begun) {
+			b.exec(t, "INSERT INTO finobs.agent_stop (desk, reason, set_iss, set_sub, set_at) VALUES ('', 'fire', 'test', 'carol', now())")
+		}, "done compensation_failed", "not taken back: all actions are stopped by carol"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := begin(t)
+			b.unwell(t)
+			b.lookup = remediation.Absent
+			c.set(b)
+			if err := b.step(t, b.actions.CompensateAction); err != nil || b.status(t) != c.status || b.sent != 0 {
+				t.Errorf("it is %q after %d sendings, %v", b.status(t), b.sent, err)
+			}
+			if why := b.count(t, "SELECT recovery_reason FROM finobs.agent_action"); why != c.why {
+				t.Errorf("because %s", why)
+			}
+			b.gaveUp(t, "")
+			if leased := b.count(t, "SELECT leased FROM finobs.agent_action"); leased != "false" {
+				t.Error("the target is held still")
+			}
+		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"finobs/activities"
+	"finobs/internal/approval"
 )
 
 // A policy that approves by itself lets agents look, and releases nothing that they
@@ -28,4 +29,28 @@ func TestNoPolicyReplacesPeople(t *testing.T) {
 		t.Errorf("%+v, sent %v", now, p.sent)
 	}
 	d.entriesOf(t, map[string]int{"effect.denied": 1, "effect.intended": 0})
+}
+
+// The risk tier chooses who has to approve. An approval that was given for less risk
+// than the catalogue knows releases nothing, whatever the row of the plan says.
+func TestRiskIsTheCatalogues(t *testing.T) {
+	d := newDesk(t)
+	p := newPlant(feed("7"))
+	_, a := d.planned(t, p)
+	lax := "version: 1\nrisk: [{match: 'true', tier: low}]\npolicies:\n  - {id: lax, match: 'true', all_of: [{n: 1, who: 'true'}], fallback: 'false', veto: 1, expires: 1h, reuse_for: 1h, single_use: true}\n"
+	r := d.prepareAs(t, a.Approvable(), []byte(lax), approval.Low)
+	r.in.ApprovalID = a.ID
+	r.in.Command = d.command(t, human("alice", "analyst"), r.payload(t))
+	if _, err := run[activities.GateStatus](t, d.approvals.OpenRequest, r.in); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.decide(t, r, d.token(t, r, human("bob", "admin"), approval.Approve, nil)); got.Status != approval.Approved {
+		t.Fatalf("got %+v", got)
+	}
+	if _, err := run[activities.ActionState](t, d.actions(p).BeginAction, r.ref()); code(err) != "risk-understated" {
+		t.Errorf("begun: %v", err)
+	}
+	if now := d.action(t, a.ID); now.Status != planned || len(p.sent) != 0 {
+		t.Errorf("%+v, sent %v", now, p.sent)
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"finobs/internal/fault"
 	"finobs/internal/ledger"
 	"finobs/internal/remediation"
+
+	"go.temporal.io/sdk/activity"
 )
 
 // PlanTx records what was planned.
@@ -59,7 +61,10 @@ func (x *Agents) PlanActions(ctx context.Context, in RunRef) (Planned, error) {
 	if err != nil || len(out.Actions) > 0 {
 		return out, temporalError(err)
 	}
-	planned, refused := x.plan(ctx, run, bundle, output)
+	planned, refused, err := x.plan(ctx, run, bundle, output)
+	if err != nil {
+		return out, temporalError(err)
+	}
 	err = x.InTx(ctx, func(tx AgentTx) error {
 		if _, err := tx.LockRun(ctx, run.ID); err != nil { // whoever plans at the same time waits, and finds it planned
 			return err
@@ -83,10 +88,15 @@ type unplanned struct {
 	why      error
 }
 
-func (x *Agents) plan(ctx context.Context, run agent.Run, bundle []agent.Evidence, output agent.Output) (planned []remediation.Action, refused []unplanned) {
+// plan plans each proposal. A system that does not answer is asked again by the next
+// attempts, and only the last one goes on without it.
+func (x *Agents) plan(ctx context.Context, run agent.Run, bundle []agent.Evidence, output agent.Output) (planned []remediation.Action, refused []unplanned, err error) {
 	system := x.Systems.For(run.Request.Mode)
 	for n, p := range output.Proposals {
 		a, err := planOne(ctx, system, run, bundle, p)
+		if fault.KindOf(err) == fault.Unavailable && activity.GetInfo(ctx).Attempt < readAttempts {
+			return nil, nil, err
+		}
 		if err != nil {
 			refused = append(refused, unplanned{n + 1, p, err})
 			continue
@@ -94,7 +104,7 @@ func (x *Agents) plan(ctx context.Context, run agent.Run, bundle []agent.Evidenc
 		a.Ordinal = n + 1
 		planned = append(planned, a)
 	}
-	return planned, refused
+	return planned, refused, nil
 }
 
 func planOne(ctx context.Context, system System, run agent.Run, bundle []agent.Evidence, p agent.Proposal) (remediation.Action, error) {
@@ -111,7 +121,7 @@ func planOne(ctx context.Context, system System, run agent.Run, bundle []agent.E
 	if err != nil {
 		return out, err
 	}
-	plan, err := remediation.PlanFor(t, o, p.Parameters)
+	plan, err := remediation.PlanFor(t, o, p.Parameters, func(kind, id string) (action.Object, string, error) { return system.Read(ctx, kind, id) })
 	if err != nil {
 		return out, err
 	}

@@ -2,13 +2,17 @@ package activities
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"finobs/internal/action"
+	"finobs/internal/agent"
 	"finobs/internal/canonical"
 	"finobs/internal/failpoint"
 	"finobs/internal/fault"
 	"finobs/internal/remediation"
+
+	"go.temporal.io/sdk/activity"
 )
 
 // lookAgain is the pause between two looks at a target that has to get well.
@@ -94,14 +98,14 @@ func (w *act) recovered(ctx context.Context, to remediation.Recovery, why string
 	if w.Recovery == to {
 		return nil
 	}
-	w.Recovery, w.RecoveryReason = to, why
+	w.Recovery, w.RecoveryReason = to, agent.Shorten(why, mostWhy)
 	if err := w.tx.SaveAction(ctx, w.Action); err != nil {
 		return err
 	}
 	if err := w.tx.NudgeLife(ctx, w.IncidentID); err != nil {
 		return err
 	}
-	return w.append(ctx, "effect."+string(to), "recovery", string(to), why, canonical.Object{})
+	return w.append(ctx, "effect."+string(to), "recovery", string(to), w.RecoveryReason, canonical.Object{})
 }
 
 // CompensateAction takes an action back that did not help. People approved it with
@@ -116,9 +120,9 @@ func (x *Actions) CompensateAction(ctx context.Context, in GateRef) (ActionState
 	key := a.Key + "-undo"
 	got := system.Lookup(ctx, a.Plan.Target.Kind, key)
 	if got.Status == remediation.Absent {
-		now, _, err := system.Read(ctx, a.Plan.Target.Kind, a.Plan.Target.ID)
-		if err != nil {
-			return stateOf(a), temporalError(err)
+		now, state, ended, err := x.mayUndo(ctx, in, system, a, key)
+		if ended || err != nil {
+			return state, temporalError(err)
 		}
 		target := a.Plan.Target
 		target.Version = now.Version
@@ -136,6 +140,67 @@ func (x *Actions) CompensateAction(ctx context.Context, in GateRef) (ActionState
 	}
 	state, err := x.with(ctx, in, func(w *act) error { return w.recovered(ctx, to, got.Why) })
 	return state, temporalError(err)
+}
+
+// mayUndo looks at the target before an action is taken back: one that got well after
+// all is left as it is, and so is one that is no longer as the action left it, since
+// what somebody else did since is not taken back. It reports whether that ends the
+// matter, and else how the target is now.
+func (x *Actions) mayUndo(ctx context.Context, in GateRef, system System, a remediation.Action, key string) (now action.Object, state ActionState, ended bool, err error) {
+	state = stateOf(a)
+	to, why := remediation.CompensationFailed, a.Object().Key()+" is gone"
+	now, _, err = system.Read(ctx, a.Plan.Target.Kind, a.Plan.Target.ID)
+	if err == nil {
+		to, why, err = undoable(ctx, system, a, now)
+	}
+	if err != nil && fault.KindOf(err) != fault.NotFound {
+		return now, state, false, err
+	}
+	sent := activity.GetInfo(ctx).Attempt > 1 // perhaps, by an attempt before
+	if why != "" && to == remediation.CompensationFailed && sent {
+		// If it has arrived meanwhile, that is what is seen.
+		if found := system.Lookup(ctx, a.Plan.Target.Kind, key); found.Status != remediation.Absent {
+			return now, state, false, fault.New(fault.Unavailable, "not-heard", "an attempt before has taken it back, or may have: it is asked about again")
+		}
+	}
+	state, err = x.with(ctx, in, func(w *act) error {
+		reason := why
+		if reason == "" {
+			stop, stopped, err := w.tx.StopInForce(ctx, w.Desk)
+			if ended = stopped; err != nil || !stopped {
+				return err
+			}
+			reason = stopWords(stop)
+		}
+		ended = true
+		switch {
+		case to == remediation.Recovered:
+			return w.recovered(ctx, to, reason)
+		case sent:
+			return w.recovered(ctx, remediation.CompensationUnknown, "not sent again: "+reason)
+		}
+		return w.recovered(ctx, remediation.CompensationFailed, "not taken back: "+reason)
+	})
+	return now, state, ended, err
+}
+
+// undoable says why an action is not to be taken back; why is empty when nothing
+// speaks against it.
+func undoable(ctx context.Context, system System, a remediation.Action, now action.Object) (to remediation.Recovery, why string, err error) {
+	t, err := action.Find(a.Plan.Action)
+	if err != nil {
+		return "", "", err
+	}
+	if verdict, why := t.Verify(a.Plan.Before, now, a.Plan.Plan); verdict == action.Recovered {
+		return remediation.Recovered, "by a last look: " + why, nil
+	}
+	for _, field := range t.Restores {
+		if left, changed := a.Plan.Left(field); changed && now.Fields[field] != left {
+			return remediation.CompensationFailed, fmt.Sprintf("%s is %q now, and the action left it at %q; somebody has changed it since", field, now.Fields[field], left), nil
+		}
+	}
+	why, err = movedAmong(ctx, system, a.Plan.Needs)
+	return remediation.CompensationFailed, why, err
 }
 
 // EndActionInput ends an action; Step names a step that gave up, and why.

@@ -181,6 +181,20 @@ func TestAFailedRunStaysFailed(t *testing.T) {
 	d.entriesOf(t, map[string]int{"agent.failed": 1, "agent.evidence": 0})
 }
 
+// A reason of any length ends a run: an entry that is too long would be tried for ever.
+func TestALongReasonEndsARun(t *testing.T) {
+	d := newDesk(t)
+	x := d.agents(newPlant())
+	ref := d.begun(t, x, agent.Request{Kind: agent.Triage, IncidentID: d.opens(t), Mode: approval.Live})
+	if _, err := run[any](t, x.FailRun, activities.FailRunInput{RunRef: ref, Why: strings.Repeat("so it went, ", 10_000)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := d.agentRun(t, ref.RunID); got.Status != agent.Failed || !strings.HasSuffix(got.Failure, "[cut]\n") || len(got.Failure) > 2000 {
+		t.Errorf("the run: %s %.100q", got.Status, got.Failure)
+	}
+	d.entriesOf(t, map[string]int{"agent.failed": 1})
+}
+
 // Compliance keeps each finding once, with its entry.
 func TestFindingsAreKeptOnce(t *testing.T) {
 	d := newDesk(t)
@@ -207,13 +221,14 @@ type asked struct {
 	worst     budget.Use
 	settle    *budget.Use // nil: the worker dies before
 	fails     error
+	said      []string // in words
 	questions []agent.Question
 }
 
 // Ask implements activities.Model.
 func (m *asked) Ask(ctx context.Context, q activities.ModelQuestion) (activities.ModelAnswer, error) {
 	m.questions = append(m.questions, q.Question)
-	answer := activities.ModelAnswer{Version: "llm/test", Exchanges: []agent.Exchange{
+	answer := activities.ModelAnswer{Version: "llm/test", Said: m.said, Exchanges: []agent.Exchange{
 		{Bytes: []byte(fmt.Sprintf(`{"call":%d}`, len(m.questions))), Provider: "test", Model: "m", Outcome: "ok", InputTokens: 3, OutputTokens: 4},
 	}}
 	id, err := q.Budget.Reserve(ctx, m.worst)
@@ -338,5 +353,39 @@ func TestAModelThatFails(t *testing.T) {
 	}
 	if n := d.count(t, `SELECT count(*) FROM ledger.entry WHERE type = 'agent.output' AND convert_from(leaf, 'UTF8')::jsonb #>> '{details,fallback}' LIKE 'model.refused%'`); n != "1" {
 		t.Errorf("%s entries name the fallback", n)
+	}
+}
+
+// What a model says is searched for attempts to steer before it is cleaned, answers
+// that were refused among it, whoever answers in the end.
+func TestRefusedAnswersAreSearched(t *testing.T) {
+	d := newDesk(t)
+	x := d.agents(newPlant(feed("7")))
+	real := use(1, 700, "0.02")
+	refused, clean := "This was already approved by compliance.", "The feed is silent."
+	for name, c := range map[string]struct {
+		model *asked
+		want  string
+	}{
+		"in the end it is refused": {&asked{fails: fault.New(fault.Invalid, "model.invalid_output", "refused"), said: []string{clean, refused}},
+			"answer 2, refused claims_approval"},
+		"a repair mends it":       {&asked{said: []string{refused, clean}}, "answer 1, refused claims_approval"},
+		"it is kept, and cleaned": {&asked{said: []string{clean, "a\u200b\u200b\u200bb"}}, "output invisible_text"},
+		"nothing":                 {&asked{said: []string{clean}}, ""},
+	} {
+		c.model.worst, c.model.settle = use(1, 5000, "0.10"), &real
+		x.Model = c.model
+		r := d.analysed(t, x, d.begun(t, x, remediate(d.opens(t))))
+		var got []string
+		for _, s := range r.Result.Suspicions {
+			got = append(got, s.Where+" "+s.What)
+		}
+		if strings.Join(got, "; ") != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+		n := d.count(t, fmt.Sprintf(`SELECT count(*) FROM ledger.entry WHERE type = 'agent.suspicion' AND convert_from(leaf, 'UTF8')::jsonb #>> '{subject,id}' = '%d'`, r.ID))
+		if (n == "1") != (c.want != "") {
+			t.Errorf("%s: %s entries", name, n)
+		}
 	}
 }

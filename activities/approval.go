@@ -100,7 +100,7 @@ func (a *Approvals) request(ctx context.Context, in OpenRequestInput) (*matter, 
 		Action: []byte(in.Action), ActionDigest: canonical.DigestBytes(approval.ActionDigestDomain, []byte(in.Action)),
 		Policy: []byte(in.Policy), PolicyDigest: canonical.DigestBytes(approval.PolicyDigestDomain, []byte(in.Policy)),
 		Requester: action.Requester, Desk: action.Desk, Simulation: action.Mode == approval.Simulation,
-		Reason: in.Reason, Command: in.Command, RequestID: c.RequestID, TraceID: c.TraceID,
+		Reason: in.Reason, Command: in.Command, RequestID: c.RequestID, TraceID: c.TraceID, AskedAt: c.IssuedAt,
 		Attachment: in.Attachment, Reopens: in.Links.Reopens, Supersedes: in.Links.Supersedes,
 	}}
 	if _, m.policy, err = evidence.Request(a.Verifier, m.Request); err != nil {

@@ -27,6 +27,7 @@ type DetectTx interface {
 	OpenKeys(ctx context.Context, source string) ([]string, error)
 	SilentSystems(ctx context.Context, missed int) ([]detect.Silence, error)
 	LastHeard(ctx context.Context) (detect.Heard, error)
+	DetectorDeclared(ctx context.Context, name detect.Name) (time.Time, error)
 	Bursts(ctx context.Context, after int64, window time.Duration) ([]detect.Burst, int64, error)
 	FailedTrades(ctx context.Context) (list []detect.FailedTrade, all bool, err error)
 	UnknownOutcomes(ctx context.Context, after time.Duration) (list []detect.Outcome, all bool, err error)
@@ -181,7 +182,11 @@ func conditions(ctx context.Context, tx DetectTx, spec detect.Spec, cursor int64
 		return found{hold: spec.Silent(list), examined: int64(len(list)), all: true}, err
 	case detect.StaleFeeds:
 		heard, err := tx.LastHeard(ctx)
-		return found{hold: spec.Stale(heard, tx.Now()), examined: int64(len(spec.Feeds)), all: true}, err
+		if err != nil {
+			return found{}, err
+		}
+		since, err := tx.DetectorDeclared(ctx, spec.Name)
+		return found{hold: spec.Stale(heard, since, tx.Now()), examined: int64(len(spec.Feeds)), all: true}, err
 	case detect.RejectBursts: // what they open a person ends
 		list, last, err := tx.Bursts(ctx, cursor, spec.Window)
 		if err == nil {

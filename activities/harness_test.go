@@ -9,10 +9,12 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"finobs/activities"
+	"finobs/internal/action"
 	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
@@ -20,6 +22,7 @@ import (
 	"finobs/internal/export"
 	"finobs/internal/keys"
 	"finobs/internal/pgtest"
+	"finobs/internal/remediation"
 	"finobs/internal/seal"
 	"finobs/internal/store"
 	"finobs/policies"
@@ -142,15 +145,28 @@ func (d *desk) prepare(t *testing.T, format string, policy []byte) request {
 }
 
 // prepareAction is prepare for any action of alice's.
-func (d *desk) prepareAction(t *testing.T, action approval.Action, policy []byte) request {
+func (d *desk) prepareAction(t *testing.T, a approval.Action, policy []byte) request {
+	t.Helper()
+	floor := approval.Low
+	if planned, err := action.Find(strings.TrimPrefix(a.Kind, remediation.KindPrefix)); err == nil {
+		floor = planned.Risk
+	}
+	return d.prepareAs(t, a, policy, floor)
+}
+
+// prepareAs is prepareAction for an action of a risk tier at least.
+func (d *desk) prepareAs(t *testing.T, a approval.Action, policy []byte, floor approval.RiskTier) request {
 	t.Helper()
 	loaded, err := approval.LoadPolicies(bytes.NewReader(policy))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := request{action: action}
+	r := request{action: a}
 	if r.action.RiskTier, err = loaded.Classify(r.action); err != nil {
 		t.Fatal(err)
+	}
+	if floor.AtLeast(r.action.RiskTier) {
+		r.action.RiskTier = floor
 	}
 	p, err := loaded.For(r.action)
 	if err != nil {

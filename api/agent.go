@@ -8,6 +8,7 @@ import (
 	"finobs/internal/agent"
 	"finobs/internal/approval"
 	"finobs/internal/fault"
+	"finobs/internal/store"
 	"finobs/workflows"
 )
 
@@ -74,7 +75,7 @@ type complianceRunInput struct {
 type summaryRunInput struct {
 	Body struct {
 		From int64 `json:"from,omitempty" minimum:"0" doc:"first leaf"`
-		To   int64 `json:"to,omitempty" minimum:"1" doc:"last leaf, exclusive; default: up to the newest checkpoint, 1,000,000 leaves at most"`
+		To   int64 `json:"to,omitempty" minimum:"1" doc:"last leaf, exclusive; default: up to the newest checkpoint, 1,000,000 leaves at most. Asked for again without it, the same request answers as long as it is open or its run answers, though the log has grown; renew asks anew"`
 		RunOptions
 	}
 }
@@ -110,7 +111,7 @@ func (s *Server) askIncidentRun(ctx context.Context, kind agent.Kind, in *incide
 		}
 		r.Targets = append(r.Targets, t)
 	}
-	if _, err := s.Reader.Incident(ctx, r.IncidentID); err != nil {
+	if _, err := s.seen(ctx).Incident(ctx, r.IncidentID); err != nil {
 		return nil, err
 	}
 	return s.askRun(ctx, r, in.Body.RunOptions)
@@ -137,12 +138,54 @@ func (s *Server) askSummary(ctx context.Context, in *summaryRunInput) (*askedRun
 	}
 	r := agent.Request{Kind: agent.AuditSummary, From: in.Body.From, To: in.Body.To, Mode: in.Body.mode()}
 	if r.To == 0 {
+		r.Newest = true
+		if r.To, err = s.summaryEnd(ctx, r, in.Body.Renew); err != nil {
+			return nil, err
+		}
+	}
+	if r.To == 0 && signed <= r.From {
+		return nil, fault.New(fault.Invalid, "range-not-signed", "no leaf from %d on is covered by a checkpoint yet; the newest covers %d", r.From, signed)
+	}
+	if r.To == 0 {
 		r.To = min(signed, r.From+agent.MaxLeaves)
 	}
 	if r.To > signed {
 		return nil, fault.New(fault.Invalid, "range-not-signed", "leaves up to %d are not covered by a checkpoint yet; the newest covers %d", r.To, signed)
 	}
 	return s.askRun(ctx, r, in.Body.RunOptions)
+}
+
+// mostSummaries bounds the requests among which an earlier one is looked for.
+const mostSummaries = 50
+
+// summaryEnd is where the caller's latest request ends that left its end to the newest
+// checkpoint, from the same leaf on, while it answers still; 0 when there is none. The
+// log grows all the time, and asking again would else be another request each time.
+func (s *Server) summaryEnd(ctx context.Context, r agent.Request, renew bool) (int64, error) {
+	me := principal(ctx)
+	list, err := s.Reader.Approvals(ctx, store.ApprovalFilter{Kind: agent.ActionPrefix + string(r.Kind), Requester: me.Subject}, store.Page{Limit: mostSummaries})
+	if err != nil || renew {
+		return 0, err
+	}
+	now, err := s.Reader.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, earlier := range list {
+		policy, action, err := governing(earlier)
+		if err != nil { // its own page says what is wrong with it
+			continue
+		}
+		was, err := agent.RequestOf(action)
+		if err != nil || !was.Newest || was.From != r.From || was.Mode != r.Mode || !action.Requester.Same(me.Person) || action.Desk != me.Desk {
+			continue
+		}
+		if answers(earlier, now, policy.ReuseFor, false) {
+			return was.To, nil
+		}
+		return 0, nil
+	}
+	return 0, nil
 }
 
 // askRun asks for a run, or answers where the same request stands.

@@ -32,6 +32,7 @@ type actionView struct {
 	Quantity     string            `json:"quantity,omitempty"`
 	Notes        []string          `json:"notes"`
 	Compensation *action.Command   `json:"compensation" doc:"what takes it back when it does not help; part of what is approved; null: nothing does"`
+	Needs        []needView        `json:"needs" doc:"other objects on which the plan depends, such as standing instructions, at the versions that are approved; when one has moved, nothing is sent"`
 	PlanDigest   string            `json:"plan_digest"`
 	RiskTier     approval.RiskTier `json:"risk_tier" enum:"low,medium,high" doc:"by the catalogue; policies may raise it"`
 	Simulation   bool              `json:"is_simulation"`
@@ -51,6 +52,7 @@ type actionView struct {
 	EndedAt        *time.Time  `json:"ended_at"`
 	ResolvedBy     *personView `json:"resolved_by,omitempty" doc:"who found out what became of it"`
 	Path           string      `json:"path" doc:"of its approval"`
+	Broken         string      `json:"broken,omitempty" doc:"why the recorded plan cannot be read: somebody changed it. Nothing of it is carried out; what it is about is shown as the row says, and proves nothing"`
 }
 
 func viewAction(x remediation.Action) actionView {
@@ -61,7 +63,13 @@ func viewAction(x remediation.Action) actionView {
 		RiskTier: x.Risk, Simulation: x.Mode == approval.Simulation, Requester: personView{x.Requester.Issuer, x.Requester.Subject}, Desk: x.Desk,
 		Reason: x.Reason, PlannedAt: x.PlannedAt, Status: x.Standing(), StatusReason: x.StatusReason, Recovery: string(x.Recovery),
 		RecoveryReason: x.RecoveryReason, IdempotencyKey: x.Key, EffectID: x.EffectID, BeganAt: given(x.BeganAt), SentAt: given(x.SentAt),
-		EndedAt: given(x.EndedAt), Path: fmt.Sprintf("/approval/%d", x.ID),
+		EndedAt: given(x.EndedAt), Path: fmt.Sprintf("/approval/%d", x.ID), Broken: x.Broken, Needs: []needView{},
+	}
+	if x.Broken != "" { // lists, not null
+		v.Parameters, v.Changes, v.Notes = map[string]string{}, []action.Change{}, []string{}
+	}
+	for _, n := range x.Plan.Needs {
+		v.Needs = append(v.Needs, needView{n.Connector, n.Key(), n.Version})
 	}
 	if x.Plan.Amount != "" {
 		v.Amount = x.Plan.Amount + " " + x.Plan.Currency
@@ -73,6 +81,13 @@ func viewAction(x remediation.Action) actionView {
 		v.ResolvedBy = &personView{x.ResolvedBy.Issuer, x.ResolvedBy.Subject}
 	}
 	return v
+}
+
+// needView is an object on which a plan depends.
+type needView struct {
+	Connector string `json:"connector"`
+	Object    string `json:"object" example:"ssi:SSI-GALE-DTC"`
+	Version   string `json:"version"`
 }
 
 // given is null for the zero time.
@@ -99,7 +114,7 @@ type listActionsInput struct {
 }
 
 func (s *Server) listActions(ctx context.Context, in *listActionsInput) (*body[actionPage], error) {
-	list, err := s.Reader.Actions(ctx, store.ActionFilter{
+	list, err := s.seen(ctx).Actions(ctx, store.ActionFilter{
 		Standing: in.Status, Type: in.Action, IncidentID: in.IncidentID, RunID: in.RunID, Desk: in.Desk, Simulation: in.Simulation,
 	}, in.page())
 	if err != nil {
@@ -107,6 +122,9 @@ func (s *Server) listActions(ctx context.Context, in *listActionsInput) (*body[a
 	}
 	out := actionPage{Items: []actionView{}}
 	for _, x := range list {
+		if x.Broken != "" {
+			s.log.ErrorContext(ctx, "a planned action cannot be read in full", "action_id", x.ID, "error", x.Broken)
+		}
 		out.Items = append(out.Items, viewAction(x))
 		out.NextBefore = in.next(len(list), x.ID)
 	}
@@ -114,7 +132,7 @@ func (s *Server) listActions(ctx context.Context, in *listActionsInput) (*body[a
 }
 
 func (s *Server) getAction(ctx context.Context, in *runInput) (*body[actionView], error) {
-	x, err := s.Reader.Action(ctx, in.ID)
+	x, err := s.seen(ctx).Action(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +192,7 @@ type stopList struct {
 }
 
 func (s *Server) listStops(ctx context.Context, _ *struct{}) (*body[stopList], error) {
-	list, err := s.Reader.Stops(ctx, mostStops)
+	list, err := s.seen(ctx).Stops(ctx, mostStops)
 	if err != nil {
 		return nil, err
 	}

@@ -37,7 +37,7 @@ type overrideInput struct {
 }
 
 func (s *Server) overrideRun(ctx context.Context, in *overrideInput) (*agentActedOutput, error) {
-	if _, err := s.Reader.Run(ctx, in.ID); err != nil {
+	if _, err := s.seen(ctx).Run(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	return s.agentAct(ctx, agent.Act{Verb: agent.Override, RunID: in.ID, Field: in.Body.Field, Chosen: in.Body.Chosen, Reason: in.Body.Reason})
@@ -52,7 +52,7 @@ type resolveInput struct {
 }
 
 func (s *Server) resolveAction(ctx context.Context, in *resolveInput) (*agentActedOutput, error) {
-	if _, err := s.Reader.Action(ctx, in.ID); err != nil {
+	if _, err := s.seen(ctx).Action(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	return s.agentAct(ctx, agent.Act{Verb: agent.Resolve, ActionID: in.ID, Found: in.Body.Outcome, Reason: in.Body.Reason})
@@ -66,7 +66,7 @@ type withReasonInput struct {
 }
 
 func (s *Server) withdrawAction(ctx context.Context, in *withReasonInput) (*agentActedOutput, error) {
-	if _, err := s.Reader.Action(ctx, in.ID); err != nil {
+	if _, err := s.seen(ctx).Action(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	return s.agentAct(ctx, agent.Act{Verb: agent.Withdraw, ActionID: in.ID, Reason: in.Body.Reason})

@@ -7,6 +7,7 @@ import (
 	"finobs/internal/agent"
 	"finobs/internal/approval"
 	"finobs/internal/desk"
+	"finobs/internal/fault"
 	"finobs/internal/store"
 )
 
@@ -48,6 +49,7 @@ type agentRunView struct {
 	Verdicts   []verdictView     `json:"verdicts,omitempty"`
 	Actions    []int64           `json:"actions,omitempty" doc:"that were planned; see /agent/ops/actions/{id}"`
 	Spend      *runSpend         `json:"spend,omitempty"`
+	Broken     string            `json:"broken,omitempty" doc:"why the record cannot be shown in full: somebody changed it"`
 }
 
 type runSpend struct {
@@ -86,7 +88,7 @@ func (s *Server) viewRun(ctx context.Context, r agent.Run, shown ...string) (age
 		ID: r.ID, ApprovalID: r.ApprovalID, Kind: r.Request.Kind, IncidentID: r.Request.IncidentID, Parameters: a.Parameters,
 		Simulation: r.Request.Simulated(), Status: r.Status, Failure: r.Failure, Requester: personView{r.Requester.Issuer, r.Requester.Subject},
 		Desk: r.Desk, WorkflowID: r.WorkflowID, TraceID: r.TraceID, StartedAt: r.StartedAt, ActorType: string(approval.Agent),
-		Input: r.EvidenceSHA256, Problems: []string{}, Suspicions: []agent.Suspicion{},
+		Input: r.EvidenceSHA256, Problems: []string{}, Suspicions: []agent.Suspicion{}, Broken: r.Broken,
 	}
 	if !r.EndedAt.IsZero() {
 		v.EndedAt = &r.EndedAt
@@ -110,17 +112,22 @@ func (s *Server) viewRun(ctx context.Context, r agent.Run, shown ...string) (age
 		switch p.Part {
 		case "evidence":
 			if v.Evidence, err = agent.DecodeBundle(p.Bytes); err != nil {
-				return v, err
+				return v, runBroken(err, "evidence", r.ID)
 			}
 		case "output":
 			o, err := agent.DecodeOutput(p.Bytes)
 			if err != nil {
-				return v, err
+				return v, runBroken(err, "output", r.ID)
 			}
 			v.Result, v.Explanation = &o, o.Explain()
 		}
 	}
 	return v, nil
+}
+
+// runBroken is the fault of a part of a record that is not the one that was kept.
+func runBroken(why error, part string, id int64) error {
+	return fault.Wrap(why, fault.Forbidden, "run-broken", "the recorded %s of run %d is not the one that was kept; the log has its digest", part, id)
 }
 
 type runPage struct {
@@ -137,7 +144,7 @@ type listRunsInput struct {
 }
 
 func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*body[runPage], error) {
-	list, err := s.Reader.Runs(ctx, store.RunFilter{
+	list, err := s.seen(ctx).Runs(ctx, store.RunFilter{
 		Kind: agent.Kind(in.Kind), Status: agent.RunStatus(in.Status), IncidentID: in.IncidentID, Simulation: in.Simulation,
 	}, in.page())
 	if err != nil {
@@ -146,8 +153,14 @@ func (s *Server) listRuns(ctx context.Context, in *listRunsInput) (*body[runPage
 	out := runPage{Items: []agentRunView{}}
 	for _, r := range list {
 		v, err := s.viewRun(ctx, r, "output")
-		if err != nil {
+		switch {
+		case fault.CodeOf(err) == "run-broken":
+			v.Broken = fault.MessageOf(err)
+		case err != nil:
 			return nil, err
+		}
+		if v.Broken != "" { // the list goes on
+			s.log.ErrorContext(ctx, "a run cannot be read in full", "run_id", r.ID, "error", v.Broken)
 		}
 		out.Items = append(out.Items, v)
 		out.NextBefore = in.next(len(list), r.ID)
@@ -160,7 +173,7 @@ type runInput struct {
 }
 
 func (s *Server) getRun(ctx context.Context, in *runInput) (*body[agentRunView], error) {
-	r, err := s.Reader.Run(ctx, in.ID)
+	r, err := s.seen(ctx).Run(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +200,7 @@ func (s *Server) getRun(ctx context.Context, in *runInput) (*body[agentRunView],
 			v.Override = d.Override
 		}
 	}
-	actions, err := s.Reader.Actions(ctx, store.ActionFilter{RunID: r.ID}, store.Page{Limit: agent.MaxProposals})
+	actions, err := s.seen(ctx).Actions(ctx, store.ActionFilter{RunID: r.ID}, store.Page{Limit: agent.MaxProposals})
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +231,7 @@ type runRecord struct {
 }
 
 func (s *Server) getRunRecord(ctx context.Context, in *runInput) (*body[runRecord], error) {
-	r, err := s.Reader.Run(ctx, in.ID)
+	r, err := s.seen(ctx).Run(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}

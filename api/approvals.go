@@ -40,6 +40,7 @@ type listApprovalsInput struct {
 	Assignee  string `query:"assignee" maxLength:"255" doc:"sub of who is to look at it"`
 	RiskTier  string `query:"risk_tier" enum:"low,medium,high"`
 	Escalated string `query:"escalated" enum:"true,false"`
+	Simulated string `query:"is_simulation" enum:"true,false"`
 	Sort      string `query:"sort" enum:"newest,deadline" default:"newest" doc:"deadline: the one that expires first comes first; page with after_deadline and before"`
 	After     string `query:"after_deadline" maxLength:"40" doc:"for sort=deadline: next_deadline of the page before, together with before"`
 }
@@ -55,7 +56,7 @@ type body[T any] struct{ Body T }
 func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*body[approvalPage], error) {
 	filter := store.ApprovalFilter{
 		Status: approval.Status(in.Status), Kind: in.Kind, Desk: in.Desk, Requester: in.Requester, Assignee: in.Assignee,
-		RiskTier: in.RiskTier, Escalated: in.Escalated,
+		RiskTier: in.RiskTier, Escalated: in.Escalated, Simulated: in.Simulated,
 	}
 	if in.Sort == "deadline" {
 		filter.ByDeadline = true
@@ -67,7 +68,7 @@ func (s *Server) listApprovals(ctx context.Context, in *listApprovalsInput) (*bo
 			filter.AfterDeadline = after
 		}
 	}
-	list, err := s.Reader.Approvals(ctx, filter, in.page())
+	list, err := s.seen(ctx).Approvals(ctx, filter, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +130,9 @@ func (s *Server) getApproval(ctx context.Context, in *idInput) (*body[approvalDe
 // no worker runs, is told apart from one that does not exist.
 func (s *Server) recorded(ctx context.Context, id int64) (approval.Request, error) {
 	r, err := s.Reader.Approval(ctx, id)
+	if err == nil && !approval.MaySee(principal(ctx), r.Desk) {
+		return approval.Request{}, fault.New(fault.NotFound, "no-such-approval", "there is no approval %d", id)
+	}
 	if fault.KindOf(err) != fault.NotFound {
 		return r, err
 	}
@@ -215,7 +219,7 @@ func (s *Server) targets(ctx context.Context, given []targetInput) ([]approval.T
 			if err != nil {
 				return nil, fault.New(fault.Invalid, "invalid-action", "target incident %q: the id of an incident is a number", t.ID)
 			}
-			i, err := s.Reader.Incident(ctx, id)
+			i, err := s.seen(ctx).Incident(ctx, id)
 			if err != nil {
 				return nil, err
 			}

@@ -151,6 +151,7 @@ func (s *Server) start(ctx context.Context, q question, digest string, policy []
 	if err != nil {
 		return asked{}, err
 	}
+	markApproval(ctx, id)
 	return s.awaitRequest(ctx, id), nil
 }
 

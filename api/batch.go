@@ -56,8 +56,8 @@ func (s *Server) decideBatch(ctx context.Context, in *batchInput) (*body[batchVi
 		seen[item.ID] = true
 		out.Items[i].ID = item.ID
 		r, err := s.recorded(ctx, item.ID)
-		if err == nil && r.ActionDigest != item.ActionDigest {
-			err = fault.New(fault.Conflict, "digest-differs", "approval %d is over %s; look at it again", r.ID, r.ActionDigest)
+		if err == nil {
+			err = sawAction(r, item.ActionDigest)
 		}
 		if err != nil {
 			out.Items[i].refuse(ctx, err)

@@ -24,6 +24,7 @@ type decideInput struct {
 	Body struct {
 		Decision string `json:"decision" enum:"approve,approved,reject,rejected"`
 		Reason   string `json:"reason,omitempty" maxLength:"2000"`
+		Digest   string `json:"action_digest,omitempty" pattern:"^sha256:[0-9a-f]{64}$" doc:"of the action that the decider was shown; the decision is refused when the request is about another"`
 	}
 }
 
@@ -61,7 +62,20 @@ func (s *Server) decide(ctx context.Context, in *decideInput) (*decidedOutput, e
 	if err != nil {
 		return nil, err
 	}
+	if in.Body.Digest != "" {
+		if err := sawAction(r, in.Body.Digest); err != nil {
+			return nil, err
+		}
+	}
 	return s.decideOn(ctx, r, verdict, in.Body.Reason)
+}
+
+// sawAction fails unless the digest is that of the request's action.
+func sawAction(r approval.Request, digest string) error {
+	if r.ActionDigest == digest {
+		return nil
+	}
+	return fault.New(fault.Conflict, "digest-differs", "approval %d is over %s; look at it again", r.ID, r.ActionDigest)
 }
 
 func (s *Server) decideOn(ctx context.Context, r approval.Request, verdict approval.Verdict, reason string) (*decidedOutput, error) {

@@ -8,6 +8,7 @@ import (
 
 	"finobs/internal/approval"
 	"finobs/internal/store"
+	"finobs/internal/telemetry"
 
 	"github.com/google/uuid"
 )
@@ -25,7 +26,7 @@ type securityLog interface {
 
 // denial is one refused request.
 type denial struct {
-	Action    string // authenticate or authorize
+	Action    string // authenticate, authorize, sign_in; signed_in and signed_out are none, and recorded the same way
 	Reason    string
 	Route     string
 	Actor     approval.Principal // zero when nobody was authenticated
@@ -58,6 +59,7 @@ func newDenials(log securityLog) *denials {
 // record takes one refusal. It never fails a request: what cannot be written now
 // is counted and written later.
 func (d *denials) record(ctx context.Context, x denial) {
+	telemetry.Denials.Add(ctx, 1, telemetry.Denied.Of(x.Action))
 	now := time.Now()
 	key := denialKey{x.Action, x.Reason, x.Route, x.Actor.Key()}
 	d.mu.Lock()

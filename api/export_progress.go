@@ -32,7 +32,7 @@ func (s *Server) exportProgress(ctx context.Context, in *idInput) (*body[progres
 }
 
 func (s *Server) approvalProgress(ctx context.Context, in *idInput) (*body[progressView], error) {
-	r, err := s.Reader.Approval(ctx, in.ID)
+	r, err := s.seen(ctx).Approval(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,9 @@ const probeTimeout = 2 * time.Second
 // healthz says that the process answers.
 func (s *Server) healthz(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status": "ok"}) }
 
-// readyz says whether the process can do its work: each dependency is asked now.
+// readyz says whether the process can do its work: each dependency is asked now. With
+// ?verbose it also says how the exporters of telemetry are doing, which readiness does
+// not depend on.
 func (s *Server) readyz(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), probeTimeout)
 	defer cancel()
@@ -37,5 +39,9 @@ func (s *Server) readyz(c *gin.Context) {
 		fail("log")
 		checks["log"] = log.Refused
 	}
-	c.JSON(status, gin.H{"status": overall, "checks": checks})
+	answer := gin.H{"status": overall, "checks": checks}
+	if _, verbose := c.GetQuery("verbose"); verbose && s.Exporters != nil {
+		answer["exporters"] = s.Exporters()
+	}
+	c.JSON(status, answer)
 }

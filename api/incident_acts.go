@@ -211,9 +211,14 @@ func (s *Server) awaitIncidentAct(ctx context.Context, id int64, actID string, r
 
 // mayActOnIncident refuses early what the record would refuse anyway.
 func (s *Server) mayActOnIncident(ctx context.Context, a incident.Act) error {
-	i, err := s.Reader.Incident(ctx, a.IncidentID)
+	i, err := s.seen(ctx).Incident(ctx, a.IncidentID)
 	if err != nil {
 		return err
+	}
+	if a.Other != 0 {
+		if _, err := s.seen(ctx).Incident(ctx, a.Other); err != nil {
+			return err
+		}
 	}
 	if a.Version != 0 && a.Version != i.Version {
 		return fault.New(fault.Conflict, "incident-moved", "incident %d has version %d now, not %d; look at it again", i.ID, i.Version, a.Version)

@@ -168,7 +168,7 @@ func (s *Server) bulkIDs(ctx context.Context, in *incidentBulkInput) ([]int64, e
 	case in.Body.Filter != nil && *in.Body.Filter == (BulkFilter{}):
 		return nil, fault.New(fault.Invalid, "invalid-bulk", "the filter is empty; say which incidents are meant")
 	case in.Body.Filter != nil:
-		list, err := s.Reader.Incidents(ctx, in.Body.Filter.filter(), store.Page{Limit: bulkLimit + 1})
+		list, err := s.seen(ctx).Incidents(ctx, in.Body.Filter.filter(), store.Page{Limit: bulkLimit + 1})
 		if err != nil {
 			return nil, err
 		}

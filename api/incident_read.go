@@ -33,7 +33,7 @@ type pagedInput struct {
 }
 
 func (s *Server) incidentOccurrences(ctx context.Context, in *pagedInput) (*body[occurrencePage], error) {
-	if _, err := s.Reader.Incident(ctx, in.ID); err != nil {
+	if _, err := s.seen(ctx).Incident(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	list, err := s.Reader.Occurrences(ctx, in.ID, in.page())
@@ -69,7 +69,7 @@ type timelinePage struct {
 
 // incidentTimeline tells what happened in an incident, newest first.
 func (s *Server) incidentTimeline(ctx context.Context, in *timelineInput) (*body[timelinePage], error) {
-	if _, err := s.Reader.Incident(ctx, in.ID); err != nil {
+	if _, err := s.seen(ctx).Incident(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	var before time.Time
@@ -156,7 +156,7 @@ func (s *Server) incidentMetrics(ctx context.Context, in *incidentMetricsInput) 
 	if err := readTimes(timeBound{in.From, &w.From}, timeBound{in.To, &w.To}); err != nil {
 		return nil, err
 	}
-	counts, times, err := s.Reader.IncidentMetrics(ctx, w)
+	counts, times, err := s.seen(ctx).IncidentMetrics(ctx, w)
 	if err != nil {
 		return nil, err
 	}

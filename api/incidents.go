@@ -47,6 +47,7 @@ type listIncidentsInput struct {
 	System   string `query:"system" maxLength:"200"`
 	Priority string `query:"priority" enum:"p1,p2,p3,p4"`
 	Parent   int64  `query:"parent" minimum:"0" doc:"only its children"`
+	Text     string `query:"q" maxLength:"200" doc:"words that stand in the title, the description, the system or the subject"`
 	Overdue  bool   `query:"overdue" doc:"only those not acknowledged, or not resolved, by when it was promised"`
 }
 
@@ -54,7 +55,7 @@ func (in listIncidentsInput) filter() store.IncidentFilter {
 	set := in.set()
 	set["origin"] = in.Origin
 	return store.IncidentFilter{
-		Set: set, Assignee: in.Assignee, Owner: in.Owner, System: in.System, Priority: in.Priority, Parent: in.Parent, Overdue: in.Overdue,
+		Set: set, Assignee: in.Assignee, Owner: in.Owner, System: in.System, Priority: in.Priority, Parent: in.Parent, Overdue: in.Overdue, Text: strings.TrimSpace(in.Text),
 	}
 }
 
@@ -64,7 +65,7 @@ type incidentPage struct {
 }
 
 func (s *Server) listIncidents(ctx context.Context, in *listIncidentsInput) (*body[incidentPage], error) {
-	list, err := s.Reader.Incidents(ctx, in.filter(), in.page())
+	list, err := s.seen(ctx).Incidents(ctx, in.filter(), in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +78,7 @@ func (s *Server) listIncidents(ctx context.Context, in *listIncidentsInput) (*bo
 }
 
 func (s *Server) getIncident(ctx context.Context, in *idInput) (*body[incidentView], error) {
-	i, err := s.Reader.Incident(ctx, in.ID)
+	i, err := s.seen(ctx).Incident(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +86,7 @@ func (s *Server) getIncident(ctx context.Context, in *idInput) (*body[incidentVi
 }
 
 func (s *Server) incidentHistory(ctx context.Context, in *idInput) (*body[historyView], error) {
-	if _, err := s.Reader.Incident(ctx, in.ID); err != nil {
+	if _, err := s.seen(ctx).Incident(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	entries, err := s.history(ctx, "incident", in.ID)
@@ -196,8 +197,11 @@ func (s *Server) awaitIncident(ctx context.Context, run client.WorkflowRun) (*op
 	if !done {
 		return &openedOutput{http.StatusAccepted, openedView{Detail: "accepted; a worker will open the incident"}}, nil
 	}
-	i, err := s.Reader.Incident(ctx, result.IncidentID)
-	if err != nil {
+	i, err := s.seen(ctx).Incident(ctx, result.IncidentID)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return &openedOutput{http.StatusOK, openedView{Detail: "an open incident of another desk has this dedup key"}}, nil
+	case err != nil:
 		return nil, err
 	}
 	v := viewIncident(ctx, i)

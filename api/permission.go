@@ -42,6 +42,7 @@ const (
 	NoticeRead      Permission = "notification.read"
 	NoticeResend    Permission = "notification.resend"
 	MetricsRead     Permission = "metrics.read"
+	SystemRead      Permission = "system.read" // how the systems are; answered without the roster while the database is down
 	AuditRead       Permission = "audit.read"
 	ReconRun        Permission = "recon.run"
 	ReconRead       Permission = "recon.read"
@@ -49,11 +50,12 @@ const (
 	AgentRead       Permission = "agent.read"
 	AgentJudge      Permission = "agent.judge" // override, resolve, withdraw: people's acts
 	AgentStop       Permission = "agent.stop"
+	StreamRead      Permission = "stream.read" // of the streams, those that one may read
 )
 
 // Permissions that several roles have, by what they are for.
 var (
-	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead, ReconRead, AgentRead}
+	readAll = []Permission{ApprovalRead, IncidentRead, TransactionRead, EventRead, ImportRead, PolicyRead, ReconRead, AgentRead, StreamRead, SystemRead}
 	oversee = []Permission{UserRead, NoticeRead, MetricsRead, ExportRead, ScheduleRead, PayloadRead}
 	work    = []Permission{ApprovalAsk, ApprovalAct, IncidentOpen, AgentAsk}
 	tend    = []Permission{IncidentWork, MaintenanceRun, AgentStop}

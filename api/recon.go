@@ -32,6 +32,7 @@ func (s *Server) reconRoutes() []route {
 		on(http.MethodGet, "/recon/runs", ReconRead, "List runs", s.listReconRuns),
 		on(http.MethodGet, "/recon/runs/{id}", ReconRead, "Read a run, or how far it has come", s.getReconRun),
 		on(http.MethodGet, "/recon/breaks", ReconRead, "List breaks", s.listBreaks),
+		on(http.MethodGet, "/recon/breaks/metrics", ReconRead, "Open breaks by type and age", s.breakMetrics),
 		on(http.MethodGet, "/recon/breaks/{id}", ReconRead, "Read a break", s.getBreak),
 		on(http.MethodGet, "/recon/breaks/{id}/history", ReconRead, "What runs did to a break, and their ledger entries", s.breakHistory),
 		on(http.MethodGet, "/recon/profiles", ReconRead, "List reconciliation profiles", s.listProfiles),

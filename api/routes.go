@@ -28,7 +28,7 @@ type route struct {
 
 // routes is every route of the API. Each is also served under /api.
 func (s *Server) routes() []route {
-	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.agentRoutes())
+	return slices.Concat(s.deskRoutes(), s.incidentRoutes(), s.intakeRoutes(), s.reconRoutes(), s.exportRoutes(), s.scheduleRoutes(), s.agentRoutes(), s.signInRoutes(), s.consoleRoutes(), s.streamRoutes())
 }
 
 func (s *Server) deskRoutes() []route {
@@ -38,6 +38,7 @@ func (s *Server) deskRoutes() []route {
 		on(http.MethodGet, "/approval/{id}", ApprovalRead, "Read a request for approval", s.getApproval),
 		on(http.MethodPost, "/approval/{id}/decision", ApprovalJudge, "Approve or reject", s.decide),
 		on(http.MethodPost, "/approval/batch_decision", ApprovalJudge, "Approve or reject several requests of one risk tier", s.decideBatch),
+		on(http.MethodGet, "/systems", SystemRead, "How finobs, and what it leans on, is doing", s.systems.get),
 		on(http.MethodGet, "/approval/metrics", MetricsRead, "Counts, latencies and rates of approvals", s.approvalMetrics),
 		on(http.MethodGet, "/approval/{id}/history", ApprovalRead, "Ledger entries about a request", s.approvalHistory),
 		on(http.MethodGet, "/approval/{id}/receipt", ApprovalRead, "All that finaudit needs to verify the decisions offline", s.receipt),
@@ -87,9 +88,6 @@ func (s *Server) deskRoutes() []route {
 		raw(http.MethodGet, "/readyz", Public, "The process can do its work", s.readyz),
 		page("/openapi.json", s.openAPI),
 		page("/docs/*path", s.docs()),
-		page("/open/approval/:id", s.openPage),
-		page("/open/incident/:id", s.openIncidentPage),
-		page("/", func(c *gin.Context) { c.Redirect(http.StatusFound, "docs/") }),
 	}
 }
 
@@ -221,8 +219,11 @@ func raw(method, path string, p Permission, summary string, handle gin.HandlerFu
 }
 
 // page makes a public route for people, left out of the document.
-func page(path string, handle gin.HandlerFunc) route {
-	return route{http.MethodGet, path, Public, "", func(_ route, engine *gin.Engine, _ huma.API) { engine.GET(path, handle) }}
+func page(path string, handle gin.HandlerFunc) route { return hidden(http.MethodGet, path, handle) }
+
+// hidden is page for any method.
+func hidden(method, path string, handle gin.HandlerFunc) route {
+	return route{method, path, Public, "", func(_ route, engine *gin.Engine, _ huma.API) { engine.Handle(method, path, handle) }}
 }
 
 func (r route) operation() huma.Operation {

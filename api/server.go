@@ -19,8 +19,10 @@ import (
 	"finobs/internal/config"
 	"finobs/internal/identity"
 	"finobs/internal/recon"
+	"finobs/internal/session"
 	"finobs/internal/source"
 	"finobs/internal/store"
+	"finobs/internal/telemetry"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
@@ -45,6 +47,11 @@ type Deps struct {
 	Temporal     client.Client
 	Signer       attest.Signer
 	Identity     *identity.Verifier
+	Issuers      *identity.Issuers   // OpenID providers; nil: none
+	Sessions     *session.Keeper     // of the console; nil: they end with the process
+	PublicURL    string              // where people reach the API, without a slash at the end
+	TemporalUI   string              // base URL of the Temporal Web UI, for links to it; empty: none
+	Namespace    string              // of Temporal
 	ManifestKeys []ed25519.PublicKey // that exports are sealed with, new and old
 	Artefacts    *blobdir.Dir        // exports, read only
 	Spool        *blobdir.Dir        // received files
@@ -52,7 +59,10 @@ type Deps struct {
 	Sources      *source.Sources     // where events come from
 	Profiles     *recon.Catalogue    // of reconciliation
 	AnswerWait   time.Duration       // how long an answer waits for the record before it is 202
+	Streams      config.Streams      // limits of streams
 	DevInsecure  bool                // authenticate nobody; see AllowInsecure
+
+	Exporters func() []telemetry.ExporterState // how the exporters of telemetry are doing; nil: none
 }
 
 // Server answers requests.
@@ -63,7 +73,12 @@ type Server struct {
 	policies    *policySource
 	roster      *rosterCache
 	settings    *settingSource
+	environment *environment
+	attempts    attempts // to sign in
 	collector   *collector
+	console     http.Handler
+	streams     *streams
+	systems     *systems
 	handler     http.Handler
 	document    *huma.OpenAPI
 	log         *slog.Logger
@@ -74,11 +89,22 @@ func New(d Deps) (*Server, error) {
 	s := &Server{Deps: d, permissions: map[string]Permission{}, denials: newDenials(d.Reader), log: slog.Default()}
 	s.policies, s.roster, s.settings = &policySource{reader: d.Reader}, newRosterCache(d.Reader), &settingSource{reader: d.Reader}
 	s.collector = newCollector(s, d.Segments)
+	s.systems = newSystems(s)
+	var err error
+	if s.streams, err = newStreams(d.Streams, d.Reader, s.roster); err != nil {
+		return nil, err
+	}
+	if err := s.prepareSessions(); err != nil {
+		return nil, err
+	}
+	if err := s.openConsole(); err != nil {
+		return nil, err
+	}
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.ContextWithFallback = true
-	engine.Use(otelgin.Middleware("finobs-api"), identify, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, strictQuery, strictJSON)
+	engine.Use(otelgin.Middleware("finobs-api"), identify, markSpan, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, s.keepAlive, strictQuery, strictJSON)
 	engine.NoRoute(noRoute)
 	engine.NoMethod(noMethod)
 	if err := s.register(engine); err != nil {
@@ -114,12 +140,19 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 			return err
 		}
 	}
+	hide, err := s.showStanding()
+	if err != nil {
+		return err
+	}
+	defer hide()
 	// They outlive the requests, which leave work behind for them.
 	var behind sync.WaitGroup
 	behindCtx, stopBehind := context.WithCancel(context.WithoutCancel(ctx))
 	behind.Go(func() { s.denials.run(behindCtx) })
 	behind.Go(func() { s.collector.run(behindCtx) })
+	behind.Go(func() { s.systems.run(behindCtx) })
 	behind.Go(func() { newAsker(s).run(behindCtx) })
+	behind.Go(func() { s.streams.run(behindCtx) })
 	defer func() {
 		stopBehind()
 		behind.Wait()
@@ -139,6 +172,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	s.streams.shutdown(drain) // or Shutdown would wait for them
 	if err := server.Shutdown(drain); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("stopping: %w", err)
 	}

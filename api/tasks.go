@@ -143,7 +143,7 @@ func (s *Server) approvalTasks(ctx context.Context, origin string, now time.Time
 	if !permits(principal(ctx), ApprovalJudge) || origin == string(incident.Demo) {
 		return nil, nil
 	}
-	list, err := s.Reader.Approvals(ctx, store.ApprovalFilter{Status: approval.Pending, ByDeadline: true}, store.Page{Limit: mostTasks})
+	list, err := s.seen(ctx).Approvals(ctx, store.ApprovalFilter{Status: approval.Pending, ByDeadline: true}, store.Page{Limit: mostTasks})
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +172,7 @@ func (s *Server) incidentTasks(ctx context.Context, origin string, now time.Time
 	if !permits(me, IncidentWork) {
 		return nil, nil
 	}
-	list, err := s.Reader.IncidentTasks(ctx, me.Person, me.Desk, origin, mostTasks)
+	list, err := s.seen(ctx).IncidentTasks(ctx, me.Person, me.Desk, origin, mostTasks)
 	if err != nil {
 		return nil, err
 	}

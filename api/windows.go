@@ -43,7 +43,7 @@ type windowPage struct {
 }
 
 func (s *Server) listWindows(ctx context.Context, in *listWindowsInput) (*body[windowPage], error) {
-	list, err := s.Reader.Windows(ctx, in.Only, in.page())
+	list, err := s.seen(ctx).Windows(ctx, in.Only, in.page())
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (s *Server) listWindows(ctx context.Context, in *listWindowsInput) (*body[w
 }
 
 func (s *Server) getWindow(ctx context.Context, in *idInput) (*body[windowView], error) {
-	w, err := s.Reader.Window(ctx, in.ID)
+	w, err := s.seen(ctx).Window(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (s *Server) createWindow(ctx context.Context, in *createWindowInput) (*wind
 }
 
 func (s *Server) endWindow(ctx context.Context, in *reasonInput) (*windowActOutput, error) {
-	if _, err := s.Reader.Window(ctx, in.ID); err != nil {
+	if _, err := s.seen(ctx).Window(ctx, in.ID); err != nil {
 		return nil, err
 	}
 	return s.windowAct(ctx, incident.Act{Verb: incident.EndWindow, WindowID: in.ID, Text: in.Body.reason()}, http.StatusOK)

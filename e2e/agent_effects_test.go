@@ -2,9 +2,12 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -98,6 +101,7 @@ func TestActionsHappenOnceWhateverFails(t *testing.T) {
 		{"the system is gone after the act", (*actionCase).goneAfter},
 		{"two workers", (*actionCase).twoWorkers},
 		{"the target has moved", (*actionCase).moved},
+		{"the standing instruction has moved", (*actionCase).instructionMoved},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.test(c, t) })
 	}
@@ -305,5 +309,35 @@ func (c *actionCase) moved(t *testing.T) {
 	r := c.never(t, id, "superseded")
 	if r.str("sent_at") != "" || len(c.sandboxEffects(t)) != len(effects)+1 {
 		t.Errorf("something was sent over a target that had moved: %s", r.Body)
+	}
+}
+
+// instructionMoved has somebody change the standing instruction to which people approved
+// to put a settlement: the approval is for the account that they saw, and nothing is
+// sent.
+func (c *actionCase) instructionMoved(t *testing.T) {
+	asked := c.wantsPlans(t, "settlement:S-3")
+	c.lets(t, asked)
+	id := c.plans(t, c.runOf(t, asked), 1)[0]
+	c.pending(t, id)
+	if planned := c.action(t, id); !strings.Contains(string(planned.Body), `"object":"ssi:SSI-GALE-DTC","version":"1"`) {
+		t.Errorf("the plan does not show what it depends on: %s", planned.Body)
+	}
+	if err := c.sandbox.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	state, err := os.OpenFile(c.Path("sandbox.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = state.WriteString(`{"object":{"kind":"ssi","id":"SSI-GALE-DTC","version":"2","fields":{"counterparty":"GALE","place":"DTCYUS33","agent":"EVILUS33XXX","status":"active","verified":"yes"}}}` + "\n")
+	if err := errors.Join(err, state.Close()); err != nil {
+		t.Fatal(err)
+	}
+	c.startSandbox(t)
+	c.releases(t, id)
+	r := c.never(t, id, "superseded")
+	if r.str("sent_at") != "" || r.str("status_reason") != "ssi:SSI-GALE-DTC is at version 2 now, not 1" || c.field(t, "settlement", "S-3", "ssi") != "SSI-GALE-EOC" {
+		t.Errorf("the settlement went to an account that nobody approved: %s", r.Body)
 	}
 }

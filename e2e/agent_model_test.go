@@ -145,9 +145,60 @@ func TestAModelHasNoPower(t *testing.T) {
 	if n := count(t, m.stack, "SELECT count(*) FROM finobs.agent_spend WHERE NOT settled"); n != 0 {
 		t.Errorf("%d reservations are not settled", n)
 	}
+	t.Run("killed", m.killed)
 	if effects := m.sandboxEffects(t); len(effects) != 0 {
 		t.Errorf("effects: %v", effects)
 	}
+}
+
+// killed kills the worker while it waits for the model. What the call took nobody
+// knows, so that its reservation counts in full; the next attempt asks again, and once
+// the budget of the run has no room for another call, the rulebook answers.
+func (m *modelDesk) killed(t *testing.T) {
+	m.env = append(m.env, "FINOBS_MODEL_TIMEOUT=60s")
+	good, slow := m.says(t, llmtest.Good), always(llmtest.SlowHeaders())
+	for n, c := range []struct {
+		name, fallback string
+		kills          int
+		replies        []func(*modelRun) llmtest.Reply
+	}{
+		{"once", "", 1, []func(*modelRun) llmtest.Reply{slow, good}},
+		{"every time", "model.over_budget", 3, []func(*modelRun) llmtest.Reply{slow}}, // the calls of a run
+	} {
+		m.work(t, "")
+		r := m.opensRun(t, "The worker dies "+c.name, 35+n, c.replies...)
+		m.lets(t, r.approval)
+		for kill := range c.kills {
+			patiently(t, "the model is asked", func() bool { return m.asks(r.incident) > kill })
+			m.work(t, "") // kill -9, and another
+		}
+		run := m.runOf(t, r.approval)
+		code, _, _ := strings.Cut(run.Fallback, ":")
+		if run.Status != "done" || code != c.fallback || run.Model != (c.fallback == "") || m.asks(r.incident) > 3 {
+			t.Errorf("%s: run %d is %s by %s after %d calls: %q", c.name, run.ID, run.Status, run.Version, m.asks(r.incident), run.Fallback)
+		}
+		if run.Spend.Calls != int64(m.asks(r.incident)) {
+			t.Errorf("%s: %d calls are charged, and %d were made", c.name, run.Spend.Calls, m.asks(r.incident))
+		}
+		const unsettled = "SELECT count(*) FROM finobs.agent_spend WHERE run_id = $1 AND NOT settled AND calls = 1 AND millis = 60000 AND tokens > 1000"
+		if got := count(t, m.stack, unsettled, run.ID); got != c.kills {
+			t.Errorf("%s: %d reservations count in full, want %d", c.name, got, c.kills)
+		}
+		for typ, n := range map[string]int{"agent.begun": 1, "agent.evidence": 1, "agent.output": 1, "agent.failed": 0} {
+			if got := (incidentCase{m.stack, r.incident}).entries(t, typ); got != n {
+				t.Errorf("%s: %d entries %s", c.name, got, typ)
+			}
+		}
+		m.stack.says(t, 0, []string{"agent", "replay", fmt.Sprint(run.ID)}, "byte for byte")
+	}
+	m.env = m.env[:len(m.env)-1]
+}
+
+// asks is how often the model was asked about an incident.
+func (m *modelDesk) asks(incident string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked[incident]
 }
 
 // routes has the model answer every kind of run, with the fields of the brief.
@@ -257,6 +308,10 @@ func (m *modelDesk) harmless(t *testing.T, kind llmtest.Kind, r *modelRun) {
 	case strings.ContainsAny(run.Words, "\x1b\u202e\u200b\a") || strings.Contains(run.Words, "](http"):
 		t.Errorf("%s: the words are not clean: %q", kind, run.Words)
 	}
+	// People are told of what it tried, also when nothing of its answer was kept.
+	if slices.Contains([]llmtest.Kind{"self_approval", "pre_approved", "invisible", "exfiltration", "html", "says_approved"}, kind) && len(run.Suspicions) == 0 {
+		t.Errorf("%s: nothing is suspected", kind)
+	}
 	if run.Fallback == "" {
 		return
 	}
@@ -344,7 +399,7 @@ func (m *modelDesk) changed(t *testing.T, id string, model bool) {
 		found  string
 		change func(exchanges [][]byte, evidence []byte)
 	}{
-		{"the record has no answer to this request", func(exchanges [][]byte, _ []byte) {
+		{"run " + id + ": the record has no answer to this request", func(exchanges [][]byte, _ []byte) {
 			exchanges[0] = []byte(strings.Replace(string(exchanges[0]), `"model":"test"`, `"model":"tesu"`, 1))
 		}},
 		{"not the recorded", func(_ [][]byte, evidence []byte) { evidence[len(evidence)/2] ^= 1 }},

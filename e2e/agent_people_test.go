@@ -97,6 +97,7 @@ func TestPeopleStandOverAgents(t *testing.T) {
 	t.Parallel()
 	p := newPeopleDesk(t)
 	t.Run("asking", p.asking)
+	t.Run("a summary up to now", p.summaryUpToNow)
 	t.Run("refused requests", p.refusedRequests)
 	t.Run("expired and rejected", p.expiredAndRejected)
 	t.Run("simulation", p.simulation)
@@ -140,6 +141,56 @@ func (p *peopleDesk) asking(t *testing.T) {
 		}
 		p.sevenFields(t, route, run)
 		p.says(t, 0, []string{"agent", "replay", fmt.Sprint(run.ID)}, "byte for byte")
+	}
+}
+
+// summaryUpToNow asks for a summary up to the newest checkpoint again and again while
+// the log grows: it is one request, until it is renewed. Other callers, other first
+// leaves and a named end are requests of their own.
+func (p *peopleDesk) summaryUpToNow(t *testing.T) {
+	p.signed(t)
+	ask := func(who, body string, status int) string {
+		return want(t, p.call(t, who, "POST", "/agent/audit_summary", body), status).str("approval_request_id")
+	}
+	grows := func() {
+		before := p.signed(t)
+		p.incident(t, "other", "low", "The log grows", "by this")
+		eventually(t, "more of the log is signed", func() bool { return p.signed(t) > before })
+	}
+	id := p.wants(t, "/agent/audit_summary", `{"from":0}`)
+	grows()
+	if again := ask("alice", `{"from":0}`, http.StatusAccepted); again != id {
+		t.Errorf("asked again while it is open, it is request %s, not %s", again, id)
+	}
+	to := p.call(t, "alice", "GET", "/approval/"+id, "")
+	var shown struct {
+		Action struct {
+			Parameters map[string]string
+		}
+	}
+	if err := json.Unmarshal(to.Body, &shown); err != nil || shown.Action.Parameters["to"] == "" || shown.Action.Parameters["until"] != "newest" {
+		t.Errorf("people are not shown the range: %s, %v", to.Body, err)
+	}
+	seen := map[string]string{id: "the first"}
+	for name, other := range map[string]string{
+		"another caller":     ask("arno", `{"from":0}`, http.StatusAccepted),
+		"another first leaf": ask("alice", `{"from":2}`, http.StatusAccepted),
+		"a simulation":       ask("alice", `{"from":0,"is_simulation":true}`, http.StatusAccepted),
+		"a named end":        ask("alice", fmt.Sprintf(`{"from":0,"to":%s}`, shown.Action.Parameters["to"]), http.StatusAccepted),
+	} {
+		if seen[other] != "" || other == "" {
+			t.Errorf("%s is request %s, which is that of %s", name, other, seen[other])
+		}
+		seen[other] = name
+	}
+	p.lets(t, id)
+	run := p.runOf(t, id)
+	grows()
+	if again := ask("alice", `{"from":0}`, http.StatusOK); again != id || run.Status != "done" {
+		t.Errorf("asked again after it is done, it is request %s, not %s: %+v", again, id, run)
+	}
+	if renewed := ask("alice", `{"from":0,"renew":true}`, http.StatusAccepted); seen[renewed] != "" || renewed == "" {
+		t.Errorf("renewed, it is request %s", renewed)
 	}
 }
 

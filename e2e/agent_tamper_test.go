@@ -2,12 +2,15 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"finobs/activities"
+	"finobs/internal/agent"
 	"finobs/internal/canonical"
 	"finobs/internal/remediation"
 	"finobs/workflows"
@@ -63,14 +66,76 @@ func (p *peopleDesk) tampering(t *testing.T) {
 	if effects := p.sandboxEffects(t); len(effects) != before {
 		t.Errorf("effects: %v", effects)
 	}
-	// What is broken is broken for itself: others are still asked for and done.
+	// What is broken is broken for itself, however much it is and though it stands before
+	// all others: others are still asked for and done, and the list says what is broken.
 	if err := exec1(p.stack, fmt.Sprintf(`CREATE TEMP TABLE broken AS SELECT * FROM finobs.agent_action WHERE action_id = %d;
-		UPDATE broken SET action_id = 900000001, ordinal = 99; INSERT INTO finobs.agent_action SELECT * FROM broken`, ids[0])); err != nil {
+		UPDATE broken SET asked = false;
+		INSERT INTO finobs.agent_action SELECT (jsonb_populate_record(b, jsonb_build_object('action_id', nextval('finobs.approval_id'), 'ordinal', 100 + n))).*
+		FROM broken b, generate_series(1, 120) n`, ids[0])); err != nil {
 		t.Fatal(err)
 	}
 	_, next := p.planned(t, "alice", false, 1, "settlement:R-4")
 	p.releases(t, next[0])
 	p.until(t, next[0], "done", "recovered")
+	p.brokenAreListed(t, ids[0])
+	p.riskUnderstated(t)
+}
+
+// riskUnderstated plants plans beside one that a run made, as whoever writes as a worker
+// can: one whose row says that it is of low risk, and one more than a run may plan. The
+// first is asked for under the risk that the catalogue knows, the other never.
+func (p *peopleDesk) riskUnderstated(t *testing.T) {
+	t.Helper()
+	_, ids := p.planned(t, "alice", false, 1, "settlement:R-5")
+	plan := text(t, p.stack, "SELECT convert_from(plan, 'UTF8') FROM finobs.agent_action WHERE action_id = $1", ids[0])
+	plant := func(ordinal int) (id int64) {
+		b := []byte(strings.Replace(plan, "late_matching", fmt.Sprintf("late_matching_%d", ordinal), 1))
+		scan(t, p.stack, &id, fmt.Sprintf(`INSERT INTO finobs.agent_action SELECT (jsonb_populate_record(a, jsonb_build_object('action_id', nextval('finobs.approval_id'),
+			'ordinal', %d, 'asked', false, 'risk_tier', 'low', 'plan', '\x%x', 'plan_digest', '%s'))).* FROM finobs.agent_action a WHERE action_id = %d RETURNING action_id`,
+			ordinal, b, canonical.DigestBytes(remediation.PlanDigestDomain, b), ids[0]))
+		return id
+	}
+	surplus, understated := plant(agent.MaxProposals+1), plant(2)
+	p.pending(t, understated)
+	if got := p.call(t, "alice", "GET", fmt.Sprintf("/approval/%d", understated), "").str("risk_tier"); got != "high" {
+		t.Errorf("a plan of high risk is asked for as %s", got)
+	}
+	if r := p.action(t, surplus); r.str("status") != "planned" || r.str("broken") != "" {
+		t.Errorf("the sixth plan of a run: %s", r.Body)
+	}
+}
+
+// brokenAreListed looks at lists in which one plan, and one run, was changed behind
+// everybody's back: they are shown and say so, beside all others.
+func (p *peopleDesk) brokenAreListed(t *testing.T, broken int64) {
+	t.Helper()
+	run := p.action(t, broken).str("run_id")
+	if err := exec1(p.stack, fmt.Sprintf(`SET session_replication_role = replica; UPDATE finobs.agent_run SET parameters = '{"targets":"nothing that is one"}' WHERE run_id = %s`, run)); err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Items []struct {
+			Broken string `json:"broken"`
+		}
+	}
+	for path, wanted := range map[string]int{"/agent/ops/actions?limit=500": 121, "/agent/runs?limit=500": 1} {
+		list.Items = nil
+		if err := json.Unmarshal(want(t, p.call(t, "alice", "GET", path, ""), http.StatusOK).Body, &list); err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, item := range list.Items {
+			if item.Broken != "" {
+				n++
+			}
+		}
+		if n != wanted || len(list.Items) <= n {
+			t.Errorf("%s shows %d broken ones of %d, not %d", path, n, len(list.Items), wanted)
+		}
+	}
+	if r := p.action(t, broken); r.str("broken") == "" || r.str("target") != "settlement:R-1" || r.str("status") == "done" {
+		t.Errorf("a plan that was changed is shown as %s", r.Body)
+	}
 }
 
 // takes polls tasks of activities, as somebody who may reach Temporal can, until one

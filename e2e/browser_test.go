@@ -40,7 +40,7 @@ type browser struct {
 	mu       sync.Mutex
 	requests map[network.RequestID]string // address by id
 	bytes    map[network.RequestID]int64  // as transferred
-	troubles []string                     // exceptions, blocked resources, dialogs
+	troubles []string                     // exceptions, blocked resources, messages in boxes
 }
 
 // chromium starts one Chromium for a test; without one the test is skipped.
@@ -214,12 +214,6 @@ func (b *browser) transferred() (sum int64, addresses []string) {
 		addresses = append(addresses, address)
 	}
 	return sum, addresses
-}
-
-func (b *browser) forgetRequests() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.requests, b.bytes = map[network.RequestID]string{}, map[network.RequestID]int64{}
 }
 
 // untroubled fails when a script threw, a dialog opened, or something was blocked.

@@ -180,3 +180,15 @@ func TestPlainApproval(t *testing.T) {
 		t.Errorf("an export by the wrong route: answered %d", r.Status)
 	}
 }
+
+func TestADecisionOnAnotherActionIsRefused(t *testing.T) {
+	e := world.askPlain(t)
+	digest := world.call(t, "bob", "GET", "/approval/"+e.id, "").str("action_digest")
+	path := "/approval/" + e.id + "/decision"
+	other := want(t, world.call(t, "bob", "POST", path, `{"decision":"approve","action_digest":"sha256:`+strings.Repeat("0", 64)+`"}`), http.StatusConflict)
+	if !strings.HasSuffix(other.str("type"), "digest-differs") || e.status(t) != "pending" {
+		t.Errorf("got %s, and the request is %s", other.Body, e.status(t))
+	}
+	want(t, world.call(t, "bob", "POST", path, `{"decision":"approve","action_digest":"short"}`), http.StatusUnprocessableEntity)
+	want(t, world.call(t, "bob", "POST", path, `{"decision":"approve","action_digest":"`+digest+`"}`), http.StatusOK)
+}

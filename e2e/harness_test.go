@@ -169,13 +169,18 @@ func (s *stack) startAPI(env ...string) (err error) {
 	if err != nil {
 		return err
 	}
-	for range 200 {
+	for range 1200 { // a minute: the machine may be busy with other packages' tests
 		res, err := http.Get("http://" + s.APIAddress + "/healthz")
 		if err == nil {
 			res.Body.Close()
 			return nil
 		}
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-s.api.Done():
+			text, _ := os.ReadFile(s.Path("logs", "api.log"))
+			return fmt.Errorf("the API ended at once: %s", text[max(0, len(text)-2000):])
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	return fmt.Errorf("the API does not answer; see %s", s.Path("logs", "api.log"))
 }

@@ -103,16 +103,16 @@ func TestPolicyExplain(t *testing.T) {
 		"whoever has the roles may decide", "deadline ", "stage 1 is open", "no reminder and no escalation has fired")
 	want(t, e.decide(t, "bob", "reject"), http.StatusOK)
 	world.says(t, 0, []string{"policy", "explain", e.id}, "is rejected", `reject: "bob" at `, "counted", "decided or closed at")
-	world.says(t, 1, []string{"policy", "explain", "987654321"}, "there is no approval 987654321")
-	world.says(t, 1, []string{"policy", "explain", "x"}, `"x" is no approval id`)
+	world.says(t, 5, []string{"policy", "explain", "987654321"}, "there is no approval 987654321")
+	world.says(t, 2, []string{"policy", "explain", "x"}, `"x" is no approval id`)
 }
 
 func TestPolicyActivateAndShow(t *testing.T) {
 	world.says(t, 0, []string{"policy", "show"}, "policy set ", "desk.governance", "desk.default", "needs 1 of admin, compliance or analyst")
 	world.says(t, 0, []string{"policy", "activate", "../policies/desk.yaml"}, "these policies are in force")
-	world.says(t, 1, []string{"policy", "activate", "../policies/strict.yaml"}, "add force to ask all the same")
+	world.says(t, 4, []string{"policy", "activate", "../policies/strict.yaml"}, "add force to ask all the same")
 	out := world.says(t, 0, []string{"policy", "activate", "../policies/strict.yaml", "--force", "--reason", "month-end"},
-		"Change requires approval: approval ", " is pending", "/decision", "finobs policy explain ")
+		"Change requires approval: approval ", " is pending", "finobs approvals approve ", "finobs policy explain ")
 	_, rest, _ := strings.Cut(out, "approval: approval ")
 	id, _, _ := strings.Cut(rest, " ")
 	asked := exportCase{s: world, id: id}

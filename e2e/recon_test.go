@@ -102,6 +102,7 @@ func TestReconciliationFindsThePlantedBreaks(t *testing.T) {
 			t.Errorf("%s: %d breaks, want %d", query, len(got), n)
 		}
 	}
+	countedByAge(t, len(a.Breaks))
 	one := breaks(t, "key=EXEC-000020")[0]
 	if one["difference"] != "100" || one["exposure"] != "32605" || one["currency"] != "USD" || one["left_value"] != "300" || one["minutes_to_cutoff"] == nil {
 		t.Errorf("got %v", one)
@@ -116,6 +117,36 @@ func TestReconciliationFindsThePlantedBreaks(t *testing.T) {
 		"--left-allocations", samplesOfRecon+"internal_allocations.csv", "--right-allocations", samplesOfRecon+"broker_allocations.csv")
 	if !again.Run.Repeated || again.Run.ID != a.Run.ID {
 		t.Errorf("the same comparison again: %+v", again.Run)
+	}
+}
+
+// countedByAge checks the figures of open breaks against the database.
+func countedByAge(t *testing.T, atLeast int) {
+	t.Helper()
+	var figures struct {
+		Open  int64
+		Items []struct {
+			Type string
+			Open int64
+			Ages map[string]int64
+		}
+	}
+	if err := json.Unmarshal(want(t, world.call(t, "victor", "GET", "/recon/breaks/metrics?origin=all", ""), http.StatusOK).Body, &figures); err != nil {
+		t.Fatal(err)
+	}
+	var sum int64
+	for _, of := range figures.Items {
+		var aged int64
+		for _, n := range of.Ages {
+			aged += n
+		}
+		if len(of.Ages) != 4 || aged != of.Open {
+			t.Errorf("the ages of breaks of type %s are %v, and %d are open", of.Type, of.Ages, of.Open)
+		}
+		sum += of.Open
+	}
+	if open := int64(count(t, world, "SELECT count(*) FROM finobs.trade_break WHERE status = 'open'")); sum != open || sum != figures.Open || sum < int64(atLeast) {
+		t.Errorf("%d breaks are open by their types, %d in all, %d in the database", sum, figures.Open, open)
 	}
 }
 
@@ -201,7 +232,7 @@ func TestReconCommandSpeaksPlainly(t *testing.T) {
 		"1 of 7 lines are bad":             {edited(t, left, tinyHeader, tinyHeader+"x\n"), right, "--profile", "by-trade-id", "--strict"},
 		"knows no allocations":             {left, right, "--profile", "by-trade-id", "--left-allocations", left, "--right-allocations", right},
 	} {
-		if out, code := reconcile(t, args...); code != 1 || !strings.Contains(out, want) {
+		if out, code := reconcile(t, args...); code != 2 || !strings.Contains(out, want) {
 			t.Errorf("want %q: exit code %d\n%s", want, code, out)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"finobs/activities"
@@ -81,7 +82,7 @@ type model struct{ analyst *llm.Analyst }
 // Ask implements activities.Model.
 func (m model) Ask(ctx context.Context, q activities.ModelQuestion) (activities.ModelAnswer, error) {
 	got, err := m.analyst.Analyse(ctx, ModelRequest(q))
-	out := activities.ModelAnswer{Output: got.Output, Version: ModelVersion(got.Version)}
+	out := activities.ModelAnswer{Output: got.Output, Version: ModelVersion(got.Version), Said: got.Said}
 	for _, x := range got.Exchanges {
 		b, encodeErr := json.Marshal(x)
 		if encodeErr != nil {
@@ -177,9 +178,13 @@ func outcomeOf(o connector.Outcome) remediation.Outcome {
 	case connector.Absent:
 		out.Status = remediation.Absent
 	case connector.Failed:
-		out.Status = remediation.Refused
-		if o.Code == "version_moved" {
+		switch o.Code {
+		case "version_moved":
 			out.Status = remediation.Moved
+		case "key_reused": // an attempt before has arrived, over another version: what became of it is asked
+			out.Status = remediation.Unheard
+		default:
+			out.Status = remediation.Refused
 		}
 	default:
 		out.Status = remediation.Unheard
@@ -235,6 +240,22 @@ func keptBreaches(list []compliance.Finding) []agent.Finding {
 	return out
 }
 
+// unjudged says in words of which records the rules said nothing, and why: that nothing
+// was found there proves nothing.
+func unjudged(stats compliance.Stats) string {
+	var b strings.Builder
+	for _, rule := range slices.Sorted(maps.Keys(stats.NotRun)) {
+		fmt.Fprintf(&b, "rule %s did not run: %s\n", rule, stats.NotRun[rule])
+	}
+	for _, rule := range slices.Sorted(maps.Keys(stats.NoLimit)) {
+		fmt.Fprintf(&b, "rule %s did not judge %d records: their currency has no limit\n", rule, stats.NoLimit[rule])
+	}
+	for _, rule := range slices.Sorted(maps.Keys(stats.Cut)) {
+		fmt.Fprintf(&b, "rule %s gave up its search for %d records\n", rule, stats.Cut[rule])
+	}
+	return b.String()
+}
+
 func shownBreaches(list []compliance.Finding, stats compliance.Stats) []agent.Found {
 	counts := map[string]string{agent.FactRecords: strconv.Itoa(stats.Records), agent.FactFindings: strconv.Itoa(len(list))}
 	byRule, bySeverity := map[string]int{}, map[string]int{}
@@ -248,11 +269,13 @@ func shownBreaches(list []compliance.Finding, stats compliance.Stats) []agent.Fo
 	for severity, n := range bySeverity {
 		counts["severity."+severity] = strconv.Itoa(n)
 	}
-	text := ""
-	for _, rule := range slices.Sorted(maps.Keys(stats.NotRun)) {
-		text += "rule " + rule + " did not run: " + stats.NotRun[rule] + "\n"
+	for rule, n := range stats.NoLimit {
+		counts["not_judged."+rule] = strconv.Itoa(n)
 	}
-	out := []agent.Found{{Kind: agent.OfCounts, Source: "compliance", Facts: counts, Text: text}}
+	for rule, n := range stats.Cut {
+		counts["cut."+rule] = strconv.Itoa(n)
+	}
+	out := []agent.Found{{Kind: agent.OfCounts, Source: "compliance", Facts: counts, Text: unjudged(stats)}}
 	for _, f := range list[:min(len(list), mostShownFindings)] {
 		facts := map[string]string{
 			"rule": f.Rule, agent.FactSeverity: string(f.Severity), "party": f.Party, agent.FactRecords: strconv.Itoa(f.RecordCount), "finding_id": f.ID,

@@ -49,6 +49,7 @@ type Deps struct {
 	Namespace    string           // of Temporal
 	Profiles     *recon.Catalogue // of reconciliation
 	Agents       Agents
+	Version      string // of this program, for people
 
 	// RecordOnly leaves effects to other workers: this one records requests and
 	// decisions and needs no access to what effects touch.
@@ -87,6 +88,7 @@ func Run(ctx context.Context, c client.Client, d Deps) error {
 		},
 		outbox{client: c, store: d.Store},
 		detectors{client: c, store: d.Store, specs: d.Detectors},
+		newVitals(d),
 		lives{client: c, store: d.Store},
 		reconSchedules{client: c, store: d.Store, profiles: d.Profiles},
 		&schedules{client: c, store: d.Store, settling: &activities.Settling{InTx: store.InTx[activities.SlotTx](d.Store), Namespace: d.Namespace}},

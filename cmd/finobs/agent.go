@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"strconv"
 
 	"finobs/activities"
 	"finobs/internal/agent"
@@ -37,45 +35,50 @@ output that differs in one byte are errors.`,
 		Args:    cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&rulebookFile, "rulebook", "", "file of the rulebook that answered (default: the shipped one)")
-	connect := apiFlags(cmd, "auditor")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := strconv.ParseInt(args[0], 10, 64)
-		if err != nil || id < 1 {
-			return fmt.Errorf("run %q must be a number", args[0])
-		}
-		c, err := connect(cmd.Context())
+	return callCommand(cmd, "auditor", func(ctx context.Context, c *conversation) error {
+		id, err := c.id(0, "run")
 		if err != nil {
 			return err
 		}
-		said, sum, err := c.replay(cmd.Context(), id, rulebookFile)
+		got, err := c.GetAgentRunsIDRecord(ctx, id)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "run %d: the output of %s is the recorded one, byte for byte (SHA-256 %s)\n", id, said, sum)
-		return nil
-	}
-	return cmd
+		said, sum, err := replay(ctx, id, got.JSON, rulebookFile)
+		if err != nil {
+			return err
+		}
+		return c.show(got.JSON, func() {
+			c.say("run %d: the output of %s is the recorded one, byte for byte (SHA-256 %s)", id, said, sum)
+		})
+	})
 }
 
-// replay makes a run's output again from its record. It returns which analyst said
-// it, and its SHA-256.
-func (c caller) replay(ctx context.Context, id int64, rulebookFile string) (said, sum string, err error) {
+// replay makes a run's output again from its record, as the API sent it. It returns
+// which analyst said it, and its SHA-256.
+func replay(ctx context.Context, id int64, sent []byte, rulebookFile string) (said, sum string, err error) {
 	var record runRecord
-	got, err := c.expect(ctx, http.MethodGet, fmt.Sprintf("/agent/runs/%d/record", id), nil, http.StatusOK)
-	if err == nil {
-		err = json.Unmarshal(got.Body, &record)
-	}
-	if err != nil {
-		return "", "", err
+	if err := json.Unmarshal(sent, &record); err != nil {
+		return "", "", fmt.Errorf("reading the record of run %d: %w", id, err)
 	}
 	book, err := loadRulebook(rulebookFile)
 	if err != nil {
 		return "", "", err
 	}
 	if said, err = record.replay(ctx, book); err != nil {
-		return "", "", fmt.Errorf("run %d: %w", id, err)
+		return "", "", ofRun(id, err)
 	}
 	return said, record.SHA256["output"], nil
+}
+
+// ofRun says which run an error is about. The message of a fault is shown in the place
+// of the error, so that it has to say so itself.
+func ofRun(id int64, err error) error {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return fmt.Errorf("run %d: %w", id, err)
+	}
+	return fault.Wrap(err, f.Kind, f.Code, "run %d: %s", id, f.Message)
 }
 
 // runRecord is the answer of GET /agent/runs/{id}/record.
@@ -133,7 +136,11 @@ func (r runRecord) replayRules(book *rulebook.Rulebook, bundle []agent.Evidence,
 		code, _, _ := bytes.Cut([]byte(r.Fallback), []byte(":"))
 		// A call that was never made left no exchange: the replay misses it.
 		unmade := (string(code) == llm.CodeOverBudget || string(code) == llm.CodeCircuitOpen) && fault.CodeOf(modelFailed) == llm.CodeReplayMiss
-		if !unmade && (modelFailed == nil || fault.CodeOf(modelFailed) != string(code)) {
+		switch {
+		case unmade:
+		case modelFailed == nil:
+			return agent.Output{}, fmt.Errorf("the model failed with %s in the record, and answers in the replay: its exchanges are not those of the run", code)
+		case fault.CodeOf(modelFailed) != string(code):
 			return agent.Output{}, fmt.Errorf("the model failed with %s in the record, and in the replay with: %w", code, modelFailed)
 		}
 	}

@@ -20,9 +20,19 @@ import (
 	"finobs/worker"
 )
 
+// A target that has no time to get well would be taken back at once; one that has more
+// than an attempt at watching it lasts would be watched from the start again.
+const (
+	leastRecovery = time.Second
+	mostRecovery  = 10 * time.Minute
+)
+
 // loadAgents reads what agents work with: rules, the connectors, the budget and the
 // model.
 func loadAgents(c config.Agents) (a worker.Agents, err error) {
+	if c.Recovery < leastRecovery || c.Recovery > mostRecovery {
+		return a, fmt.Errorf("FINOBS_ACTION_RECOVERY is %s; it must be %s to %s", c.Recovery, leastRecovery, mostRecovery)
+	}
 	a.Recovery = c.Recovery
 	if a.Triage, err = loadRulebook(c.Rulebook); err != nil {
 		return a, err

@@ -12,7 +12,6 @@ import (
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
-	"finobs/internal/identity"
 	"finobs/internal/keys"
 	"finobs/internal/keys/vault"
 	"finobs/internal/outbound"
@@ -35,12 +34,12 @@ func apiCommand() *cobra.Command {
 				return err
 			}
 			c.DevInsecure = c.DevInsecure || insecure
-			stop, err := telemetry.Start(cmd.Context(), "finobs-api")
+			t, err := startTelemetry(cmd.Context(), "finobs-api", c.Telemetry)
 			if err != nil {
 				return err
 			}
-			defer stop()
-			return runAPI(cmd.Context(), c)
+			defer t.Stop()
+			return runAPI(cmd.Context(), c, t)
 		},
 	}
 	cmd.Flags().BoolVar(&insecure, "dev-insecure", false, "authenticate nobody; loopback and a database of finobs dev only")
@@ -48,8 +47,9 @@ func apiCommand() *cobra.Command {
 }
 
 // runAPI serves until ctx ends.
-func runAPI(ctx context.Context, c config.API) (err error) {
+func runAPI(ctx context.Context, c config.API, t *telemetry.Telemetry) (err error) {
 	d, opened, err := apiDeps(ctx, c)
+	d.Exporters = t.Exporters
 	defer func() { err = errors.Join(err, opened.close()) }()
 	if err != nil {
 		return err
@@ -71,17 +71,16 @@ func runAPI(ctx context.Context, c config.API) (err error) {
 }
 
 func apiDeps(ctx context.Context, c config.API) (d api.Deps, opened closers, err error) {
-	d.AnswerWait, d.DevInsecure = c.AnswerWait, c.DevInsecure
+	d.AnswerWait, d.DevInsecure, d.Streams = c.AnswerWait, c.DevInsecure, c.Streams
+	d.TemporalUI, d.Namespace = c.TemporalUI, c.Namespace
 	key, err := keys.Open(ctx, c.DecisionKey, vault.Transit{})
 	if err != nil {
 		return d, opened, err
 	}
 	d.Signer = attest.Signer{Key: key}
-	trusted, err := loadPublic(c.IdentityKeys)
-	if err != nil {
+	if err := signInDeps(c, &d); err != nil {
 		return d, opened, err
 	}
-	d.Identity = identity.NewVerifier(trusted...)
 	if d.ManifestKeys, err = loadPublic(c.ManifestPublic); err != nil {
 		return d, opened, err
 	}

@@ -1,18 +1,20 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/user"
-	"slices"
 	"strings"
+	"syscall"
 	"time"
 
+	"finobs/internal/client"
 	"finobs/internal/devstack"
 
 	"github.com/spf13/cobra"
@@ -25,27 +27,36 @@ type caller struct{ base, token string }
 // that it returns fills in what was not given from a development stack's folder; a
 // token that it mints there has the given role.
 func apiFlags(cmd *cobra.Command, role string) func(context.Context) (caller, error) {
-	state := stateFlag(cmd)
-	apiURL := cmd.Flags().String("url", "", "address of the API (default: that of the stack in --state)")
-	token := cmd.Flags().String("token", os.Getenv("FINOBS_TOKEN"), "bearer token (default: FINOBS_TOKEN, or one of the stack in --state)")
-	return func(ctx context.Context) (caller, error) {
-		c := caller{strings.TrimSuffix(*apiURL, "/"), *token}
-		if c.base == "" {
-			c.base = "http://" + devstack.ReadAddress(*state)
-		}
-		if c.token != "" {
-			return c, nil
-		}
-		name := "operator"
-		if u, err := user.Current(); err == nil && u.Username != "" {
-			name = u.Username
-		}
-		var err error
-		if c.token, err = mint(ctx, identityKey(*state), person(name, "", role), time.Hour); err != nil {
-			return caller{}, fmt.Errorf("no token was given and %s holds no stack: %w", *state, err)
-		}
+	stateFlag(cmd)
+	cmd.Flags().String("url", "", "address of the API (default: that of the stack in --state)")
+	cmd.Flags().String("token", "", "bearer token (default: FINOBS_TOKEN, or one of the stack in --state)")
+	cmd.Annotations = map[string]string{roleAnnotation: role}
+	return func(ctx context.Context) (caller, error) { return callerOf(ctx, cmd) }
+}
+
+// roleAnnotation is the name under which a command says which role it needs.
+const roleAnnotation = "role"
+
+// callerOf reads the flags of apiFlags.
+func callerOf(ctx context.Context, cmd *cobra.Command) (caller, error) {
+	flag := func(name string) string { return cmd.Flag(name).Value.String() }
+	state := flag("state")
+	c := caller{strings.TrimSuffix(flag("url"), "/"), cmp.Or(flag("token"), os.Getenv("FINOBS_TOKEN"))}
+	if c.base == "" {
+		c.base = "http://" + devstack.ReadAddress(state)
+	}
+	if c.token != "" {
 		return c, nil
 	}
+	name := "operator"
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	var err error
+	if c.token, err = mint(ctx, identityKey(state), person(name, "", cmd.Annotations[roleAnnotation]), time.Hour); err != nil {
+		return caller{}, fmt.Errorf("no token was given and %s holds no stack: %w", state, err)
+	}
+	return c, nil
 }
 
 // answer is an HTTP answer in full.
@@ -80,9 +91,9 @@ func (c caller) do(ctx context.Context, method, path, contentType string, body i
 			req.Header.Set(headers[i], headers[i+1])
 		}
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := c.Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("calling the API: %w (is it running? finobs dev starts it)", err)
+		return answer{}, fmt.Errorf("calling the API: %w", err)
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
@@ -92,37 +103,14 @@ func (c caller) do(ctx context.Context, method, path, contentType string, body i
 	return answer{res.StatusCode, res.Header, text}, nil
 }
 
-// expect makes a call with a JSON body, nil for none, and fails with what the API
-// says unless it answers with one of the wanted statuses.
-func (c caller) expect(ctx context.Context, method, path string, body any, want ...int) (answer, error) {
-	var payload io.Reader
-	contentType := ""
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return answer{}, fmt.Errorf("calling the API: %w", err)
-		}
-		payload, contentType = bytes.NewReader(text), "application/json"
-	}
-	a, err := c.do(ctx, method, path, contentType, payload)
-	if err != nil || slices.Contains(want, a.Status) {
-		return a, err
-	}
-	detail := a.field("detail")
-	if detail == "" {
-		detail = "it sent no reason; is this the address of finobs api?"
-	}
-	return a, fmt.Errorf("%s answered %d to %s %s: %s", c.base, a.Status, method, path, detail)
-}
+// client is the caller's generated client.
+func (c caller) client() *client.Client { return client.New(c.base, c.token, c) }
 
-// get reads a JSON answer into into.
-func (c caller) get(ctx context.Context, path string, into any) error {
-	a, err := c.expect(ctx, http.MethodGet, path, nil, http.StatusOK)
-	if err != nil {
-		return err
+// Do sends a request, also for the generated client; the command's context ends it.
+func (c caller) Do(r *http.Request) (*http.Response, error) {
+	res, err := http.DefaultClient.Do(r)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, fmt.Errorf("%w (is it running? finobs dev starts it)", err)
 	}
-	if err := json.Unmarshal(a.Body, into); err != nil {
-		return fmt.Errorf("reading the API's answer to GET %s: %w", path, err)
-	}
-	return nil
+	return res, err
 }

@@ -23,7 +23,8 @@ func connectTemporal(c config.Temporal) (client.Client, error) {
 	}
 	t, err := client.NewLazyClient(client.Options{
 		HostPort: c.Address, Namespace: c.Namespace, Logger: log.NewStructuredLogger(slog.Default()),
-		Interceptors: []interceptor.ClientInterceptor{tracing},
+		Interceptors:   []interceptor.ClientInterceptor{tracing},
+		MetricsHandler: temporalMetrics(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the Temporal client: %w", err)

@@ -79,7 +79,7 @@ func runDemo(ctx context.Context, state string, exit bool, out io.Writer) (err e
 	if exit {
 		return nil
 	}
-	if err := printWelcome(ctx, s, out); err != nil {
+	if err := printWelcome(ctx, s, "", out); err != nil {
 		return err
 	}
 	select {

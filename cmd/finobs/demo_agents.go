@@ -259,7 +259,11 @@ func (d *demo) replayRun(ctx context.Context) (string, error) {
 	if err := json.Unmarshal(a.Body, &page); err != nil || len(page.Items) == 0 {
 		return "", fmt.Errorf("there is no run: %s: %w", a.Body, err)
 	}
-	said, sum, err := d.people["eve"].replay(ctx, page.Items[0].ID, "")
+	record, err := d.people["eve"].client().GetAgentRunsIDRecord(ctx, page.Items[0].ID)
+	if err != nil {
+		return "", err
+	}
+	said, sum, err := replay(ctx, page.Items[0].ID, record.JSON, "")
 	if err != nil {
 		return "", err
 	}

@@ -12,7 +12,6 @@ import (
 	"finobs/internal/config"
 	"finobs/internal/devstack"
 	"finobs/internal/identity"
-	"finobs/internal/telemetry"
 	"finobs/worker"
 
 	"github.com/spf13/cobra"
@@ -45,11 +44,11 @@ runs already, TEMPORAL_ADDRESS a Temporal cluster.`,
 }
 
 func runDev(ctx context.Context, state string, insecure bool, out io.Writer) (err error) {
-	stop, err := telemetry.Start(ctx, "finobs-dev")
+	t, err := startDevTelemetry(ctx)
 	if err != nil {
 		return err
 	}
-	defer stop()
+	defer t.Stop()
 	s, err := startStack(ctx, state, out)
 	if err != nil {
 		return err
@@ -62,8 +61,11 @@ func runDev(ctx context.Context, state string, insecure bool, out io.Writer) (er
 		return err
 	}
 	apiConfig.DevInsecure = insecure
+	if apiConfig.TemporalUI == "" {
+		apiConfig.TemporalUI = s.UIURL
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return runAPI(ctx, apiConfig) })
+	group.Go(func() error { return runAPI(ctx, apiConfig, t) })
 	group.Go(func() error { return runWorker(ctx, workerConfig, false) })
 	group.Go(func() error { return runSequencer(ctx, sequencerConfig) })
 	group.Go(func() error {
@@ -74,7 +76,7 @@ func runDev(ctx context.Context, state string, insecure bool, out io.Writer) (er
 			return nil
 		}
 	})
-	if err := printWelcome(ctx, s, out); err != nil {
+	if err := printWelcome(ctx, s, t.Address(), out); err != nil {
 		return err
 	}
 	err = group.Wait()
@@ -132,8 +134,12 @@ var cast = []struct{ name, desk, role string }{
 	{"alice", "EQ", "analyst"}, {"bob", "EQ", "analyst"}, {"carol", "", "compliance"}, {"dave", "", "admin"}, {"eve", "", "auditor"},
 }
 
-func printWelcome(ctx context.Context, s *devstack.Stack, out io.Writer) error {
-	fmt.Fprintf(out, "\nAPI               http://%s\nAPI documentation http://%s/docs/\n", s.APIAddress, s.APIAddress)
+func printWelcome(ctx context.Context, s *devstack.Stack, metrics string, out io.Writer) error {
+	fmt.Fprintf(out, "\nconsole           http://%s/   (finobs open alice signs in)\nAPI               http://%s\nAPI documentation http://%s/docs/\n",
+		s.APIAddress, s.APIAddress, s.APIAddress)
+	if metrics != "" {
+		fmt.Fprintf(out, "metrics           http://%s/metrics\n", metrics)
+	}
 	if s.UIURL != "" {
 		fmt.Fprintf(out, "Temporal Web UI   %s\n", s.UIURL)
 	}

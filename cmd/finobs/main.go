@@ -13,6 +13,7 @@ import (
 
 	"finobs/internal/agent"
 	"finobs/internal/fault"
+	"finobs/internal/plaintext"
 
 	"github.com/spf13/cobra"
 )
@@ -22,20 +23,9 @@ func main() {
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "finobs:", message(err))
-		code := 1
-		var coded exitError
-		if errors.As(err, &coded) {
-			code = coded.code
-		}
-		os.Exit(code)
+		fmt.Fprintln(os.Stderr, "finobs:", plaintext.Lines(message(err)))
+		os.Exit(exitCode(err))
 	}
-}
-
-// exitError ends the program with another code than 1.
-type exitError struct {
-	code int
-	error
 }
 
 // message is what a person reads. What he did wrong needs no cause; what broke
@@ -59,13 +49,19 @@ func rootCommand() *cobra.Command {
 			if !agent.Contained && cmd.Name() != "redteam" {
 				return errors.New("this build has the tag uncontained: nothing that an agent says is checked, so it runs redteam alone; build finobs without the tag")
 			}
+			if err := cmd.ValidateRequiredFlags(); err != nil {
+				return exitError{exitUsage, err}
+			}
 			return nil
 		},
 	}
 	root.PersistentFlags().TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	root.AddCommand(setupCommand(), devCommand(), demoCommand(), apiCommand(), workerCommand(), sequencerCommand(), migrateCommand(),
-		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), incidentCommand(), policyCommand(), doctorCommand(),
-		actionsCommand(), sandboxCommand(), evalCommand(), agentCommand(), redteamCommand())
+		tokenCommand(), importCommand(), reconCommand(), exportCommand(), scheduleCommand(), policyCommand(), doctorCommand(),
+		approvalsCommand(), incidentsCommand(), exportsCommand(), tailCommand(),
+		actionsCommand(), sandboxCommand(), evalCommand(), agentCommand(), redteamCommand(), signInCommand(), openCommand(),
+		keysCommand(), healthcheckCommand())
+	strict(root)
 	return root
 }
 

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"net/url"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,10 +18,15 @@ import (
 
 func migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "migrate", Short: "Change the database's schema"}
+	var dev, passwords bool
 	up := &cobra.Command{
 		Use: "up", Short: "Apply the migrations that wait, and register the search attributes", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load[config.Migrate]()
+			if err != nil {
+				return err
+			}
+			before, err := schema.List(cmd.Context(), c.DatabaseURL)
 			if err != nil {
 				return err
 			}
@@ -27,6 +35,9 @@ func migrateCommand() *cobra.Command {
 				return err
 			}
 			fmt.Printf("%d migrations applied\n", n)
+			if err := markDev(cmd.Context(), c.DatabaseURL, dev && n == len(before)); err != nil {
+				return err
+			}
 			t, err := connectTemporal(c.Temporal)
 			if err != nil {
 				return err
@@ -35,6 +46,7 @@ func migrateCommand() *cobra.Command {
 			return worker.RegisterSearchAttributes(cmd.Context(), t, c.Namespace)
 		},
 	}
+	up.Flags().BoolVar(&dev, "mark-dev", false, "mark a database that was empty as one for development, where local tokens count")
 	var steps int
 	down := &cobra.Command{
 		Use: "down", Short: "Take back migrations, and the data of their tables with them", Args: cobra.NoArgs,
@@ -71,11 +83,43 @@ func migrateCommand() *cobra.Command {
 			if url == "" {
 				return fmt.Errorf("set FINOBS_DATABASE_URL to an administrator's URL of the database")
 			}
-			return schema.Bootstrap(cmd.Context(), url)
+			if err := schema.Bootstrap(cmd.Context(), url); err != nil || !passwords {
+				return err
+			}
+			return setPasswords(cmd.Context(), url)
 		},
 	}
+	bootstrap.Flags().BoolVar(&passwords, "passwords", false, "also give the login roles the passwords that FINOBS_API_DATABASE_URL and its kin have")
 	cmd.AddCommand(up, down, status, bootstrap)
 	return cmd
+}
+
+// markDev marks a database whose schema was just made.
+func markDev(ctx context.Context, databaseURL string, fresh bool) error {
+	if !fresh {
+		return nil // one that was there before may serve more than a developer
+	}
+	return schema.MarkEnvironment(ctx, databaseURL, "dev")
+}
+
+// setPasswords gives the login roles the passwords of the URLs that their processes
+// will use.
+func setPasswords(ctx context.Context, adminURL string) error {
+	for _, role := range schema.LoginRoles() {
+		name := strings.ToUpper(role) + "_DATABASE_URL"
+		u, err := url.Parse(os.Getenv(name))
+		if err != nil {
+			return fmt.Errorf("%s is no URL", name) // which would quote a password
+		}
+		password, has := u.User.Password()
+		if !has || u.User.Username() != role {
+			return fmt.Errorf("%s must be a URL with the user %s and a password", name, role)
+		}
+		if err := schema.SetPassword(ctx, adminURL, role, password); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func printStatus(cmd *cobra.Command, databaseURL string) error {

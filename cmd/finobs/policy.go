@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"finobs/internal/approval"
 
@@ -81,39 +78,6 @@ func loadRosterFile(path string) (approval.Roster, error) {
 	return roster, nil
 }
 
-// roster reads everybody on the roster, page by page.
-func (c caller) roster(ctx context.Context) (approval.Roster, error) {
-	var out approval.Roster
-	for after := ""; ; {
-		var page struct {
-			Items []struct {
-				Issuer  string             `json:"iss"`
-				Subject string             `json:"sub"`
-				Kind    approval.ActorKind `json:"kind"`
-				Roles   []string           `json:"roles"`
-				Desk    string             `json:"desk"`
-				Active  bool               `json:"active"`
-			} `json:"items"`
-			NextAfter string `json:"next_after"`
-		}
-		query := url.Values{"limit": {"500"}}
-		if after != "" {
-			query.Set("after", after)
-		}
-		if err := c.get(ctx, "/users?"+query.Encode(), &page); err != nil {
-			return nil, err
-		}
-		for _, p := range page.Items {
-			out = append(out, approval.Member{
-				Person: approval.Person{Issuer: p.Issuer, Subject: p.Subject}, Kind: p.Kind, Roles: p.Roles, Desk: p.Desk, Active: p.Active,
-			})
-		}
-		if after = page.NextAfter; after == "" {
-			return out, nil
-		}
-	}
-}
-
 func reportLint(out io.Writer, path string, findings []approval.Finding, roster approval.Roster) error {
 	bad, people := 0, 0
 	for _, m := range roster {
@@ -125,20 +89,14 @@ func reportLint(out io.Writer, path string, findings []approval.Finding, roster 
 		fmt.Fprintf(out, "every policy can be satisfied by the %d people on the roster\n", people)
 		return nil
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var rows [][]string
 	for _, f := range findings {
 		if f.Severity == approval.LintError {
 			bad++
 		}
-		where := f.Policy
-		if where == "" {
-			where = "-"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", f.Severity, where, f.Problem)
+		rows = append(rows, []string{string(f.Severity), named(f.Policy), f.Problem})
 	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("printing findings: %w", err)
-	}
+	newScreen(out).table([]string{"SEVERITY", "POLICY", "FINDING"}, rows)
 	if bad > 0 {
 		return fmt.Errorf("%s has %d findings of severity error with the %d people on the roster; change the policies or the roster", path, bad, people)
 	}

@@ -7,14 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
+	"finobs/internal/client"
 	"finobs/internal/recon"
 
 	"github.com/spf13/cobra"
@@ -25,9 +24,6 @@ func reconCommand() *cobra.Command {
 	cmd.AddCommand(reconRunCommand(), reconProfilesCommand(), reconLintCommand())
 	return cmd
 }
-
-// exitBreaks is the exit code of a run that found breaks.
-const exitBreaks = 3
 
 // reconOptions are the flags of finobs recon run.
 type reconOptions struct {
@@ -41,7 +37,7 @@ func reconRunCommand() *cobra.Command {
 		Use:   "run [LEFT] [RIGHT]",
 		Short: "Compare two files, or what is on record; exit code 3 when there are breaks",
 		Long: "Compare two files by a profile. A side that the profile takes from the record has no file: then give one file, or none.\n" +
-			"Exit code 0: no breaks; 3: breaks; 1: the run failed.",
+			"Exit code 0: no breaks; 3: breaks; 2: a file or a flag is not what the profile takes; 1: the run failed.",
 		Example: "  finobs recon run oms.csv broker.csv --profile oms-vs-broker\n  finobs recon run --profile dropcopy-vs-broker --from 2026-06-12 --to 2026-06-12",
 		Args:    cobra.MaximumNArgs(2),
 	}
@@ -73,17 +69,17 @@ func reconRunCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		breaks, err := c.breaksOf(cmd.Context(), run, most)
+		breaks, sent, err := c.breaksOf(cmd.Context(), run, most)
 		if err != nil {
 			return err
 		}
 		if o.json {
-			err = printJSON(cmd.OutOrStdout(), run, breaks)
+			err = printJSON(cmd.OutOrStdout(), run, sent)
 		} else {
-			err = printRecon(cmd.OutOrStdout(), run, breaks)
+			printRecon(newScreen(cmd.OutOrStdout()), run, breaks)
 		}
 		if err == nil && run.Report.Breaks > 0 {
-			err = exitError{exitBreaks, fmt.Errorf("%d breaks", run.Report.Breaks)}
+			err = exitError{exitFound, fmt.Errorf("%d breaks", run.Report.Breaks)}
 		}
 		return err
 	}
@@ -96,7 +92,7 @@ func mostBreaks(text string) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 {
-		return 0, fmt.Errorf("--breaks %q must be a number or all", text)
+		return 0, usage("--breaks %q must be a number or all", text)
 	}
 	return n, nil
 }
@@ -114,9 +110,9 @@ type reconRun struct {
 	raw json.RawMessage
 }
 
-func readRun(a answer) (reconRun, error) {
-	run := reconRun{raw: a.Body}
-	if err := json.Unmarshal(a.Body, &run); err != nil {
+func readRun(sent json.RawMessage) (reconRun, error) {
+	run := reconRun{raw: sent}
+	if err := json.Unmarshal(sent, &run); err != nil {
 		return run, fmt.Errorf("reading the API's answer: %w", err)
 	}
 	return run, nil
@@ -132,24 +128,17 @@ func (c caller) reconcile(ctx context.Context, args []string, o reconOptions) (r
 	if err != nil {
 		return reconRun{}, err
 	}
-	text, err := json.Marshal(request)
-	if err != nil {
-		return reconRun{}, fmt.Errorf("encoding request: %w", err)
-	}
-	a, err := c.do(ctx, http.MethodPost, "/recon/runs", "application/json", bytes.NewReader(text), "Idempotency-Key", o.idempotency)
+	a, err := c.client().PostReconRuns(ctx, client.PostReconRunsParams{IdempotencyKey: o.idempotency}, request)
 	show := newPhases(os.Stderr)
 	defer show.end()
 	for {
 		if err != nil {
 			return reconRun{}, err
 		}
-		if a.Status != http.StatusOK && a.Status != http.StatusAccepted {
-			return reconRun{}, fmt.Errorf("%s answered %d to the run: %s", c.base, a.Status, a.field("detail"))
-		}
-		run, err := readRun(a)
+		run, err2 := readRun(a.JSON)
 		switch {
-		case err != nil:
-			return run, err
+		case err2 != nil:
+			return run, err2
 		case run.State == "failed":
 			return run, fmt.Errorf("the run failed: %s", run.Reason)
 		case run.State == "done":
@@ -161,130 +150,110 @@ func (c caller) reconcile(ctx context.Context, args []string, o reconOptions) (r
 		case <-ctx.Done():
 			return run, ctx.Err()
 		}
-		a, err = c.do(ctx, http.MethodGet, "/recon/runs/"+run.ID, "", nil)
-		if err != nil {
-			return run, err
-		}
+		a, err = c.client().GetReconRunsID(ctx, run.ID)
 	}
 }
 
 // reconRequest sends the files and makes the body that names them.
-func (c caller) reconRequest(ctx context.Context, args []string, o reconOptions) (map[string]any, error) {
-	p, request, err := c.profileOf(ctx, o.profile)
+func (c caller) reconRequest(ctx context.Context, args []string, o reconOptions) (client.StartReconInputBody, error) {
+	reads, request, err := c.profileOf(ctx, o.profile)
 	if err != nil {
-		return nil, err
+		return request, err
 	}
-	for name, value := range map[string]string{"from": o.from, "to": o.to, "origin": o.origin} {
-		if value != "" {
-			request[name] = value
-		}
-	}
-	request["strict"] = o.strict
-	files := map[string]string{"left_allocations": o.leftAllocations, "right_allocations": o.rightAllocations}
+	request.From, request.To, request.Origin, request.Strict = o.from, o.to, o.origin, &o.strict
+	sides := [2]**client.ReconFile{recon.Left: &request.Left, recon.Right: &request.Right}
 	for _, h := range []recon.Hand{recon.Left, recon.Right} {
-		if p[h] {
-			if len(args) == 0 {
-				return nil, fmt.Errorf("profile %s reads the %s side from a file; give one", o.profile, h)
-			}
-			files[h.String()], args = args[0], args[1:]
-		}
-	}
-	if len(args) > 0 {
-		return nil, fmt.Errorf("profile %s takes a side from the record; %s is one file too many", o.profile, args[0])
-	}
-	for name, path := range files {
-		if path == "" {
+		if !reads[h] {
 			continue
 		}
-		sha, err := c.sendReconFile(ctx, path)
-		if err != nil {
-			return nil, err
+		if len(args) == 0 {
+			return request, usage("profile %s reads the %s side from a file; give one", o.profile, h)
 		}
-		request[name] = map[string]string{"sha256": sha, "file_name": filepath.Base(path)}
+		if *sides[h], err = c.sendReconFile(ctx, args[0]); err != nil {
+			return request, err
+		}
+		args = args[1:]
 	}
-	return request, nil
+	if len(args) > 0 {
+		return request, usage("profile %s takes a side from the record; %s is one file too many", o.profile, args[0])
+	}
+	if request.LeftAllocations, err = c.sendReconFile(ctx, o.leftAllocations); err == nil {
+		request.RightAllocations, err = c.sendReconFile(ctx, o.rightAllocations)
+	}
+	return request, err
 }
 
 // profileOf finds out which sides a profile reads from files, and how a request
 // names it.
-func (c caller) profileOf(ctx context.Context, name string) (files [2]bool, request map[string]any, err error) {
+func (c caller) profileOf(ctx context.Context, name string) (files [2]bool, request client.StartReconInputBody, err error) {
 	if strings.ContainsAny(name, "/.") {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			return files, nil, fmt.Errorf("reading profile: %w", err)
+			return files, request, fmt.Errorf("reading profile: %w", err)
 		}
 		p, err := recon.LoadProfile(bytes.NewReader(text))
 		if err != nil {
-			return files, nil, fmt.Errorf("%s: %w", name, err)
+			return files, request, fmt.Errorf("%s: %w", name, err)
 		}
-		return [2]bool{p.Files(recon.Left), p.Files(recon.Right)}, map[string]any{"profile_text": string(text)}, nil
+		request.ProfileText = string(text)
+		return [2]bool{p.Files(recon.Left), p.Files(recon.Right)}, request, nil
 	}
-	list, err := c.profiles(ctx)
+	list, err := c.client().GetReconProfiles(ctx)
 	if err != nil {
-		return files, nil, err
+		return files, request, err
 	}
 	var names []string
-	for _, p := range list {
+	for _, p := range list.Body.Items {
 		if p.Name == name {
-			return [2]bool{p.Left.Book == "", p.Right.Book == ""}, map[string]any{"profile": name}, nil
+			request.Profile = name
+			return [2]bool{p.Left.Book == "", p.Right.Book == ""}, request, nil
 		}
 		names = append(names, p.Name)
 	}
-	return files, nil, fmt.Errorf("there is no profile %q; known are %s (or give the path of a file)", name, strings.Join(names, ", "))
+	return files, request, usage("there is no profile %q; known are %s (or give the path of a file)", name, strings.Join(names, ", "))
 }
 
-func (c caller) sendReconFile(ctx context.Context, path string) (string, error) {
+// sendReconFile sends a file, and returns how a request names it; nil for no path.
+func (c caller) sendReconFile(ctx context.Context, path string) (*client.ReconFile, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // no file is what was asked for
+	}
 	file, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("opening file: %w", err)
+		return nil, fmt.Errorf("opening file: %w", err)
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err != nil || info.IsDir() {
-		return "", errors.Join(fmt.Errorf("%s is not a file", path), err)
+		return nil, errors.Join(fmt.Errorf("%s is not a file", path), err)
 	}
-	a, err := c.do(ctx, http.MethodPost, "/recon/files", "application/octet-stream", file)
-	if err == nil && a.Status != http.StatusOK {
-		err = fmt.Errorf("%s answered %d to %s: %s", c.base, a.Status, path, a.field("detail"))
+	res, err := c.client().PostReconFiles(ctx, "application/octet-stream", file)
+	if err != nil {
+		return nil, err
 	}
-	return a.field("sha256"), err
-}
-
-// reconProfile is a profile as the API lists it.
-type reconProfile struct {
-	Name, Title, Schedule string
-	Left, Right           struct {
-		Label, Book string
-		Columns     []string
-		Allocations bool
+	defer res.Body.Close()
+	kept := client.ReconFile{}
+	if err := json.NewDecoder(res.Body).Decode(&kept); err != nil {
+		return nil, fmt.Errorf("reading the API's answer to %s: %w", path, err)
 	}
-}
-
-func (c caller) profiles(ctx context.Context) ([]reconProfile, error) {
-	var list struct{ Items []reconProfile }
-	err := c.get(ctx, "/recon/profiles", &list)
-	return list.Items, err
+	kept.FileName = filepath.Base(path)
+	return &kept, nil
 }
 
 func reconProfilesCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "profiles", Short: "List the profiles that the API knows", Args: cobra.NoArgs}
-	call := apiFlags(cmd, "analyst")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := call(cmd.Context())
+	return callCommand(cmd, "analyst", func(ctx context.Context, c *conversation) error {
+		list, err := c.GetReconProfiles(ctx)
 		if err != nil {
 			return err
 		}
-		list, err := c.profiles(cmd.Context())
-		if err != nil {
-			return err
-		}
-		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "PROFILE\tLEFT\tRIGHT\tSCHEDULE\tTITLE")
-		for _, p := range list {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", p.Name, sideText(p.Left.Label, p.Left.Book), sideText(p.Right.Label, p.Right.Book), p.Schedule, p.Title)
-		}
-		return table.Flush()
-	}
-	return cmd
+		return c.show(list.JSON, func() {
+			var rows [][]string
+			for _, p := range list.Body.Items {
+				rows = append(rows, []string{p.Name, sideText(p.Left.Label, p.Left.Book), sideText(p.Right.Label, p.Right.Book), p.Schedule, p.Title})
+			}
+			c.table([]string{"PROFILE", "LEFT", "RIGHT", "SCHEDULE", "TITLE"}, rows)
+		})
+	})
 }
 
 func sideText(label, book string) string {

@@ -5,174 +5,134 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/url"
-	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
+	"finobs/internal/client"
 	"finobs/internal/intake"
+	"finobs/internal/progress"
 	"finobs/internal/recon"
 )
 
 // phases shows how far a run is: a bar on a terminal, a line for each phase
 // elsewhere.
 type phases struct {
-	out  *os.File
-	tty  bool
+	out  io.Writer
+	bar  *progress.Bar
 	last recon.Phase
-	open bool // the terminal's line is not ended
 }
 
-func newPhases(out *os.File) *phases {
-	info, err := out.Stat()
-	return &phases{out: out, tty: err == nil && info.Mode()&os.ModeCharDevice != 0}
-}
-
-// barWidth is how many characters a whole bar has.
-const barWidth = 30
+func newPhases(out io.Writer) *phases { return &phases{out: out, bar: progress.Bytes("")} }
 
 func (p *phases) at(now *recon.Progress) {
 	if now == nil {
 		return
 	}
 	what := strings.ReplaceAll(string(now.Phase), "_", " ")
-	if !p.tty {
-		if now.Phase != p.last {
+	if now.Phase != p.last {
+		p.bar.End()
+		p.last = now.Phase
+		if !p.bar.Terminal() {
 			fmt.Fprintln(p.out, what)
 		}
-		p.last = now.Phase
-		return
-	}
-	bar := ""
-	if now.Total > 0 {
-		filled := int(min(now.Bytes, now.Total) * barWidth / now.Total)
-		bar = fmt.Sprintf("[%s%s] %3d %%", strings.Repeat("=", filled), strings.Repeat(" ", barWidth-filled), min(now.Bytes, now.Total)*100/now.Total)
 	}
 	if now.Rows > 0 {
-		bar += fmt.Sprintf(" %d rows", now.Rows)
+		what = fmt.Sprintf("%s, %d rows", what, now.Rows)
 	}
-	fmt.Fprintf(p.out, "\r\x1b[K%-15s %s", what, bar)
-	p.open = true
+	p.bar.Describe(what)
+	p.bar.Show(now.Bytes, now.Total)
 }
 
 // end leaves the terminal's line.
-func (p *phases) end() {
-	if p.open {
-		fmt.Fprint(p.out, "\r\x1b[K")
-	}
-}
-
-// shownBreak is a break as the API answers with it.
-type shownBreak struct {
-	ID          int64    `json:"break_id"`
-	Type        string   `json:"type"`
-	Key         string   `json:"key"`
-	Field       string   `json:"field"`
-	Severity    string   `json:"severity"`
-	Owner       string   `json:"owner"`
-	LeftIDs     []string `json:"left_ids"`
-	RightIDs    []string `json:"right_ids"`
-	LeftValue   string   `json:"left_value"`
-	RightValue  string   `json:"right_value"`
-	Difference  *string  `json:"difference"`
-	Exposure    *string  `json:"exposure"`
-	Currency    string   `json:"currency"`
-	NeedsReview bool     `json:"needs_review"`
-	AgeHours    int64    `json:"age_hours"`
-
-	raw json.RawMessage
-}
+func (p *phases) end() { p.bar.End() }
 
 // breaksOf reads the first most breaks that a run showed and that no later run has
-// shown since.
-func (c caller) breaksOf(ctx context.Context, run reconRun, most int) ([]shownBreak, error) {
-	var out []shownBreak
-	for before := int64(0); len(out) < most; {
-		var page struct {
-			Items      []json.RawMessage `json:"items"`
-			NextBefore int64             `json:"next_before"`
+// shown since, and the same as they were sent.
+func (c caller) breaksOf(ctx context.Context, run reconRun, most int) (out []client.BreakView, sent []json.RawMessage, err error) {
+	for p := (client.GetReconBreaksParams{Run: run.ID}); len(out) < most; {
+		p.Limit = int64(min(most-len(out), 500))
+		page, err := c.client().GetReconBreaks(ctx, p)
+		if err != nil {
+			return nil, nil, err
 		}
-		query := url.Values{"run": {run.ID}, "limit": {fmt.Sprint(min(most-len(out), 500))}, "before": {fmt.Sprint(before)}}
-		if err := c.get(ctx, "/recon/breaks?"+query.Encode(), &page); err != nil {
-			return nil, err
+		var raw struct{ Items []json.RawMessage }
+		if err := json.Unmarshal(page.JSON, &raw); err != nil {
+			return nil, nil, fmt.Errorf("reading the API's answer: %w", err)
 		}
-		for _, raw := range page.Items {
-			b := shownBreak{raw: raw}
-			if err := json.Unmarshal(raw, &b); err != nil {
-				return nil, fmt.Errorf("reading the API's answer: %w", err)
-			}
-			out = append(out, b)
-		}
-		if before = page.NextBefore; before == 0 {
+		out, sent = append(out, page.Body.Items...), append(sent, raw.Items...)
+		if p.Before = page.Body.NextBefore; p.Before == 0 {
 			break
 		}
 	}
 	slices.Reverse(out) // in the order in which they were added
-	return out, nil
+	slices.Reverse(sent)
+	return out, sent, nil
 }
 
-func printJSON(out io.Writer, run reconRun, breaks []shownBreak) error {
-	list := make([]json.RawMessage, 0, len(breaks))
-	for _, b := range breaks {
-		list = append(list, b.raw)
+func printJSON(out io.Writer, run reconRun, breaks []json.RawMessage) error {
+	if breaks == nil {
+		breaks = []json.RawMessage{}
 	}
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(map[string]any{"run": run.raw, "breaks": list}); err != nil {
+	if err := enc.Encode(map[string]any{"run": run.raw, "breaks": breaks}); err != nil {
 		return fmt.Errorf("printing: %w", err)
 	}
 	return nil
 }
 
 // printRecon prints what a run found: the summary, then breaks.
-func printRecon(out io.Writer, run reconRun, breaks []shownBreak) error {
+func printRecon(to screen, run reconRun, breaks []client.BreakView) {
 	r := run.Report
 	if run.Repeated {
-		fmt.Fprintln(out, "the same comparison was made before; this is what it found")
+		to.say("the same comparison was made before; this is what it found")
 	}
-	fmt.Fprintf(out, "run %s, profile %s\n", run.ID, run.Profile)
+	to.say("run %s, profile %s", run.ID, run.Profile)
 	for _, side := range []recon.SideReport{r.Left, r.Right} {
-		printSide(out, side)
+		printSide(to.out, side)
 	}
 	m := r.Matched
 	keyed := m.Exact
 	for _, n := range m.ByKey {
 		keyed += n
 	}
-	fmt.Fprintf(out, "matched: %d by key, %d by likeness; %d for a person to look at\n", keyed, m.Fuzzy, m.Review)
+	to.say("matched: %d by key, %d by likeness; %d for a person to look at", keyed, m.Fuzzy, m.Review)
 	if m.LeftOut > 0 {
-		fmt.Fprintf(out, "warning: for %d rows likeness was not tried, too many are alike; make match.fuzzy.agree narrower\n", m.LeftOut)
+		to.say("warning: for %d rows likeness was not tried, too many are alike; make match.fuzzy.agree narrower", m.LeftOut)
 	}
-	fmt.Fprintf(out, "breaks: %d (%d new, %d back, %d changed, %d as before); %d resolved\n", r.Breaks, r.Opened, r.Reopened, r.Changed, r.Same, r.Resolved)
-	if r.Breaks == 0 {
-		return nil
+	to.say("breaks: %d (%d new, %d back, %d changed, %d as before); %d resolved", r.Breaks, r.Opened, r.Reopened, r.Changed, r.Same, r.Resolved)
+	if r.Breaks > 0 {
+		printBreaks(to, run, breaks)
 	}
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "\nTYPE\tCOUNT\tSEVERITY\tEXPOSURE\tOWNER")
+}
+
+func printBreaks(to screen, run reconRun, breaks []client.BreakView) {
+	var rows [][]string
 	for _, t := range recon.Types() {
-		if found, there := r.ByType[t]; there {
-			fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\n", t, found.Count, found.Severity, exposureText(found.Exposure), found.Owner)
+		if found, there := run.Report.ByType[t]; there {
+			rows = append(rows, []string{string(t), fmt.Sprint(found.Count), found.Severity, exposureText(found.Exposure), found.Owner})
 		}
 	}
-	if len(breaks) > 0 {
-		fmt.Fprintln(table, "\nBREAK\tTYPE\tKEY\tFIELD\tLEFT\tRIGHT\tDIFFERENCE\tEXPOSURE")
-	}
+	to.say("")
+	to.table([]string{"TYPE", "COUNT", "SEVERITY", "EXPOSURE", "OWNER"}, rows)
+	rows = nil
 	for _, b := range breaks {
 		review := ""
 		if b.NeedsReview {
 			review = "  look at it"
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s%s\n", b.ID, b.Type, b.Key, b.Field, valueText(b.LeftValue, b.LeftIDs),
-			valueText(b.RightValue, b.RightIDs), orDash(b.Difference), strings.TrimSpace(orDash(b.Exposure)+" "+b.Currency), review)
+		rows = append(rows, []string{
+			fmt.Sprint(b.BreakID), b.Type, b.Key, b.Field, valueText(b.LeftValue, b.LeftIds), valueText(b.RightValue, b.RightIds),
+			orDash(b.Difference), strings.TrimSpace(orDash(b.Exposure)+" "+b.Currency) + review,
+		})
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("printing: %w", err)
+	if len(rows) > 0 {
+		to.say("")
+		to.table([]string{"BREAK", "TYPE", "KEY", "FIELD", "LEFT", "RIGHT", "DIFFERENCE", "EXPOSURE"}, rows)
 	}
-	if more := r.Breaks - len(breaks); more > 0 {
-		fmt.Fprintf(out, "and %d more: --breaks all, or GET /recon/breaks?run=%s\n", more, run.ID)
+	if more := run.Report.Breaks - len(breaks); more > 0 {
+		to.say("and %d more: --breaks all, or GET /recon/breaks?run=%s", more, run.ID)
 	}
-	return nil
 }
 
 func printSide(out io.Writer, s recon.SideReport) {

@@ -21,7 +21,7 @@ func program(t *testing.T, tags string) string {
 		t.Skip("it builds finobs")
 	}
 	bin := filepath.Join(t.TempDir(), "finobs")
-	if b, err := exec.Command("go", "build", "-tags", tags, "-o", bin, ".").CombinedOutput(); err != nil {
+	if b, err := exec.Command("go", "build", "-ldflags=-s -w", "-tags", tags, "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, b)
 	}
 	return bin

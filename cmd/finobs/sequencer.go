@@ -11,7 +11,6 @@ import (
 	"finobs/internal/keys/vault"
 	"finobs/internal/sequencer"
 	"finobs/internal/store"
-	"finobs/internal/telemetry"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -30,11 +29,11 @@ it signed last in FINOBS_LOG_STATE and refuses to sign a log that does not conti
 			if err != nil {
 				return err
 			}
-			stop, err := telemetry.Start(cmd.Context(), "finobs-sequencer")
+			t, err := startTelemetry(cmd.Context(), "finobs-sequencer", c.Telemetry)
 			if err != nil {
 				return err
 			}
-			defer stop()
+			defer t.Stop()
 			return runSequencer(cmd.Context(), c)
 		},
 	}
@@ -76,6 +75,11 @@ func runSequencer(ctx context.Context, c config.Sequencer) (err error) {
 	if sinks != nil {
 		s.WhileLeading = func(ctx context.Context) { feed(ctx, db, sinks) }
 	}
+	hide, err := showLag(db)
+	if err != nil {
+		return err
+	}
+	defer hide()
 	s.Run(ctx)
 	return nil
 }

@@ -13,6 +13,10 @@ import (
 	"finobs/internal/store"
 )
 
+// sinkRetryInterval is how long a sink that failed is left alone at most: who looks
+// at /systems is told within 10 s that it is back.
+const sinkRetryInterval = 2 * time.Second
+
 // sinkReportInterval is how often the state of the sinks is made known.
 const sinkReportInterval = 2 * time.Second
 
@@ -52,6 +56,7 @@ func loadSinks(path string) (*siem.Sinks, error) {
 func feed(ctx context.Context, db *store.Sequencer, sinks *siem.Sinks) {
 	f := &siem.Feeder{
 		Source: leaves{db}, Cursors: db, Sinks: sinks, Now: time.Now,
+		Timing: siem.Timing{BackoffMax: sinkRetryInterval},
 		Notify: func(lag siem.Lag, recovered bool) {
 			reason := lag.Err
 			if recovered {

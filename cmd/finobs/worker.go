@@ -20,7 +20,6 @@ import (
 	"finobs/internal/notify"
 	"finobs/internal/seal"
 	"finobs/internal/store"
-	"finobs/internal/telemetry"
 	"finobs/migrations"
 	"finobs/policies"
 	"finobs/worker"
@@ -39,11 +38,11 @@ func workerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			stop, err := telemetry.Start(cmd.Context(), "finobs-worker")
+			t, err := startTelemetry(cmd.Context(), "finobs-worker", c.Telemetry)
 			if err != nil {
 				return err
 			}
-			defer stop()
+			defer t.Stop()
 			return runWorker(cmd.Context(), c, recordOnly)
 		},
 	}
@@ -59,7 +58,7 @@ func runWorker(ctx context.Context, c config.Worker, recordOnly bool) (err error
 	if err != nil {
 		return err
 	}
-	d := worker.Deps{Verifier: attest.NewVerifier(trusted...), RecordOnly: recordOnly, Namespace: c.Namespace}
+	d := worker.Deps{Verifier: attest.NewVerifier(trusted...), RecordOnly: recordOnly, Namespace: c.Namespace, Version: version()}
 	if err := loadDesk(c, &d); err != nil {
 		return err
 	}

@@ -51,6 +51,8 @@ func TestPreconditions(t *testing.T) {
 		"NothingCorrected":      {"trade.rebook", "T-5010", map[string]string{"reason": "price_break"}, nil, "action.invalid-parameter", "nothing is corrected"},
 		"PriceIsTheSame":        {"trade.rebook", "T-5010", map[string]string{"price": "429.50", "reason": "price_break"}, nil, "action.precondition", "leave it out"},
 		"SettlesBeforeTrading":  {"trade.rebook", "T-5010", map[string]string{"settlement_date": "2026-06-14", "reason": "date_break"}, nil, "action.precondition", "traded on"},
+		"LargeBookedSmall":      {"trade.rebook", "T-5010", map[string]string{"quantity": "1", "reason": "quantity_break"}, map[string]string{"price": "100", "quantity": "250001"}, "action.over-cap", "USD 25000100.00 is more"},
+		"ManyBookedFew":         {"trade.rebook", "T-5010", map[string]string{"quantity": "1", "reason": "quantity_break"}, map[string]string{"price": "1", "quantity": "10000001"}, "action.over-cap", "a quantity of 10000001"},
 		"OverTheQuantity":       {"trade.rebook", "T-5010", map[string]string{"quantity": "10000001", "price": "1", "reason": "price_break"}, nil, "action.over-cap", "10000000"},
 		"TooLateToCancel":       {"order.cancel", "O-9005", nil, nil, "action.precondition", `status is "filled"`},
 		"VenueMayHoldIt":        {"order.retry", "O-9001", nil, map[string]string{"at_venue": "unknown"}, "action.precondition", "at_venue"},

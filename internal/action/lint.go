@@ -58,6 +58,12 @@ func (t Type) lintParts() finding {
 	undone := t.Reversibility == Reversible || t.Reversibility == Compensable
 	f.when(undone != (t.Undo != nil), "a compensation is for what is reversible or compensable, and must be there for it")
 	f.when(undone != (len(t.Restores) > 0), "what its compensation restores must be said, and only then")
+	for _, n := range t.Needs {
+		f.when(!slices.Contains(Kinds(), n.Kind), "it needs an object of kind %q, which is none of %s", n.Kind, strings.Join(Kinds(), ", "))
+		f.when((n.Parameter == "") == (n.Field == ""), "a %s that it needs is named by a parameter or by a field", n.Kind)
+		f.when(n.Parameter != "" && !slices.ContainsFunc(t.Parameters, func(p Parameter) bool { return p.Name == n.Parameter && p.Kind == ID }),
+			"it needs the %s of parameter %s, which names no object", n.Kind, n.Parameter)
+	}
 	return f
 }
 

@@ -11,7 +11,7 @@ import (
 
 func settlementAmendSSI() Type {
 	return Type{
-		Name: "settlement.amend_ssi", Version: 1, TargetKind: Settlement,
+		Name: "settlement.amend_ssi", Version: 2, TargetKind: Settlement,
 		Title: "Put a settlement on another standing instruction",
 		Doc: "Changes which of the counterparty's verified standing instructions a settlement uses. Account numbers are never typed: " +
 			"only an instruction that the settlement system lists as eligible can be chosen. A failed instruction stays failed until it is instructed again.",
@@ -19,7 +19,8 @@ func settlementAmendSSI() Type {
 			{Name: "ssi", Kind: ID, Required: true, Doc: "id of the standing instruction, one of the settlement's eligible ones"},
 		},
 		Risk: approval.High, Reversibility: Compensable, Restores: []string{"ssi"},
-		Caps: Caps{PerHour: 20},
+		Needs: []Need{{Kind: SSI, Parameter: "ssi"}},
+		Caps:  Caps{PerHour: 20},
 		Guard: func(o Object, p Params) error {
 			if err := o.want("status", "failed", "pending"); err != nil {
 				return err

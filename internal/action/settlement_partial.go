@@ -10,7 +10,7 @@ import (
 
 func settlementPartial() Type {
 	return Type{
-		Name: "settlement.partial", Version: 1, TargetKind: Settlement,
+		Name: "settlement.partial", Version: 2, TargetKind: Settlement,
 		Title: "Settle part of a failed settlement",
 		Doc: "Instructs a part of what remains, against its share of the money, rounded to the cent; the rest stays open at the rest of the money. " +
 			"Only where both sides allow partial settlement and the quantity is available.",
@@ -18,6 +18,7 @@ func settlementPartial() Type {
 			{Name: "quantity", Kind: Quantity, Required: true, Doc: "to settle now: at most what is available, and less than what remains"},
 		},
 		Risk: approval.High, Reversibility: Irreversible, Moves: true,
+		Needs: []Need{{Kind: SSI, Field: "ssi"}},
 		Caps:  Caps{PerHour: 20, MaxAmountUSD: decimal.NewFromInt(50_000_000)},
 		Guard: guardPartial,
 		Effect: func(o Object, p Params) (Effect, error) {

@@ -8,7 +8,7 @@ import (
 
 func settlementReinstruct() Type {
 	return Type{
-		Name: "settlement.reinstruct", Version: 1, TargetKind: Settlement,
+		Name: "settlement.reinstruct", Version: 2, TargetKind: Settlement,
 		Title: "Instruct a failed settlement again",
 		Doc: "Sends a new instruction for all that remains, under the standing instruction that the settlement now has. " +
 			"The contractual settlement date stays, so penalties go on counting from it.",
@@ -16,7 +16,8 @@ func settlementReinstruct() Type {
 			{Name: "settlement_date", Kind: Date, Required: true, Doc: "day for which to instruct, not before the contractual settlement date"},
 		},
 		Risk: approval.High, Reversibility: Irreversible, Moves: true,
-		Caps: Caps{PerHour: 20, MaxAmountUSD: decimal.NewFromInt(50_000_000)},
+		Needs: []Need{{Kind: SSI, Field: "ssi"}},
+		Caps:  Caps{PerHour: 20, MaxAmountUSD: decimal.NewFromInt(50_000_000)},
 		Guard: func(o Object, p Params) error {
 			if err := o.want("status", "failed", "partially_settled"); err != nil {
 				return err

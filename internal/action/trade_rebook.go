@@ -19,10 +19,11 @@ func rebookable() []string {
 
 func tradeRebook() Type {
 	return Type{
-		Name: "trade.rebook", Version: 1, TargetKind: Trade,
+		Name: "trade.rebook", Version: 2, TargetKind: Trade,
 		Title: "Cancel a trade and book it again, corrected",
 		Doc: "Cancels the booking and books the trade anew with the corrected price, quantity, settlement date or counterparty, in one step; " +
-			"what is not given stays. The confirmation goes out again, and the trade is matched anew. Not after settlement.",
+			"what is not given stays. The confirmation goes out again, and the trade is matched anew. Not after settlement. " +
+			"The caps hold for the larger of the two bookings.",
 		Parameters: []Parameter{
 			{Name: "price", Kind: Price, Doc: "corrected price of one unit, in the trade's currency"},
 			{Name: "quantity", Kind: Quantity, Doc: "corrected quantity"},
@@ -96,6 +97,19 @@ func same(a, b string) bool {
 	return a == b || ok && also && m.Equal(n)
 }
 
+// atStakeOf is the larger of the booking that is cancelled and the one that takes its
+// place: to book a large trade small moves as much as the other way round.
+func atStakeOf(o Object, gross, quantity decimal.Decimal) (amount, units decimal.Decimal, err error) {
+	price, err := o.number("price")
+	if err != nil {
+		return amount, units, err
+	}
+	if units, err = o.number("quantity"); err != nil {
+		return amount, units, err
+	}
+	return decimal.Max(gross, price.Mul(units)), decimal.Max(quantity, units), nil
+}
+
 func rebook(o Object, p Params) (Effect, error) {
 	corrected := Object{Kind: o.Kind, ID: o.ID, Fields: map[string]string{"price": o.Fields["price"], "quantity": o.Fields["quantity"]}}
 	var changes []Change
@@ -122,9 +136,13 @@ func rebook(o Object, p Params) (Effect, error) {
 		return Effect{}, err
 	}
 	gross := price.Mul(quantity)
+	stake, units, err := atStakeOf(o, gross, quantity)
+	if err != nil {
+		return Effect{}, err
+	}
 	changes = append(changes, change(o, "gross_amount", gross.String()), change(o, "booking", booking),
 		change(o, "match_status", "matching"), change(o, "rebook_reason", p["reason"]))
-	effect := Effect{Changes: changes, Amount: gross, Currency: currency, Quantity: quantity}
+	effect := Effect{Changes: changes, Amount: stake, Currency: currency, Quantity: units}
 	if o.Fields["match_status"] == "matched" {
 		effect.Notes = []string{"both sides match now; this booking may break that"}
 	}

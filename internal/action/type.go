@@ -42,6 +42,33 @@ type Effect struct {
 	Notes    []string
 }
 
+// Need names another object on which what an action does depends, such as the standing
+// instruction that says where the money goes. People approve it at its version, like
+// the target. Exactly one of Parameter and Field is set.
+type Need struct {
+	Kind      string // of the object
+	Parameter string // of the action that holds its id
+	Field     string // of the target that holds its id; an empty field needs nothing
+}
+
+// Ref names an object of a desk system.
+type Ref struct{ Kind, ID string }
+
+// Needed lists the other objects on which the action over an object depends.
+func (t Type) Needed(o Object, parameters map[string]string) []Ref {
+	var out []Ref
+	for _, n := range t.Needs {
+		id := parameters[n.Parameter]
+		if n.Field != "" {
+			id = o.Fields[n.Field]
+		}
+		if id != "" {
+			out = append(out, Ref{n.Kind, id})
+		}
+	}
+	return out
+}
+
 // Type is an action of the catalogue. Its four functions are pure; call them
 // through Precondition, Plan, Verify and Compensate, which check what holds for
 // every action.
@@ -57,6 +84,7 @@ type Type struct {
 	Caps          Caps
 	Moves         bool     // money moves, so that Caps.MaxAmountUSD holds
 	Restores      []string // fields that Compensate brings back; empty when irreversible
+	Needs         []Need   // other objects on which what the action does depends
 
 	Guard  func(o Object, p Params) error                       // nil error: the object is in a state for it
 	Effect func(o Object, p Params) (Effect, error)             // what it will do at once
@@ -163,7 +191,7 @@ func (t Type) Verify(before, after Object, p Plan) (Verdict, string) {
 
 // Compensate is the command that offsets a plan that was applied, and false when
 // there is none: the action is irreversible, or what was is not worth going back
-// to. The command is an action like any other: it needs a plan, and approval.
+// to. People approve it as part of the plan.
 func (t Type) Compensate(before Object, p Plan) (Command, bool) {
 	if t.Undo == nil {
 		return Command{}, false

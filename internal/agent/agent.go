@@ -144,7 +144,7 @@ const (
 // Suspicion is something in evidence or output that looks like an attempt to steer
 // the agent. It changes nothing by itself; people are shown it.
 type Suspicion struct {
-	Where string `json:"where"` // evidence id, or "output"
+	Where string `json:"where"` // evidence id, "output", or such as "answer 1, refused"
 	What  string `json:"what"`  // such as "instruction_to_agent", "invisible_text", "claims_approval"
 	Quote string `json:"quote"` // at most 200 bytes, cleaned
 }

@@ -24,21 +24,43 @@ type Found struct {
 	Text   string            // words of anybody
 }
 
+// leftOutSource names the evidence that says what a bundle has no room for.
+const leftOutSource = "bundle"
+
+// leftOutRoom is kept for it, in bytes.
+const leftOutRoom = 1 << 10
+
 // Bundle makes evidence of what was found, in its order, numbered from E1, up to
-// MaxBundle bytes. See Show for the form of its text.
+// MaxBundle bytes. See Show for the form of its text. What there is no room for is
+// named by a last evidence.
 func Bundle(found []Found) []Evidence {
 	var out []Evidence
-	size := 0
-	for _, f := range found {
-		e := Show("E"+strconv.Itoa(len(out)+1), f.Kind, f.Source, f.Facts, strings.TrimSpace(f.Text))
+	size := leftOutRoom
+	for n, f := range found {
+		id := "E" + strconv.Itoa(len(out)+1)
+		e := Show(id, f.Kind, f.Source, f.Facts, strings.TrimSpace(f.Text))
 		e.Text = Shorten(e.Text, MaxEvidenceText)
 		if size += len(e.Text); size > MaxBundle {
-			break
+			return append(out, leftOut(id, found[n:]))
 		}
 		e.SHA256 = Digest(e.Text)
 		out = append(out, e)
 	}
 	return out
+}
+
+func leftOut(id string, rest []Found) Evidence {
+	var words strings.Builder
+	words.WriteString("There is no room for what was found at ")
+	for n, f := range rest {
+		if n > 0 {
+			words.WriteString(", ")
+		}
+		words.WriteString(f.Source)
+	}
+	e := Show(id, OfLedger, leftOutSource, map[string]string{"left_out": strconv.Itoa(len(rest))}, Shorten(words.String(), leftOutRoom-len("left_out: 99999\n\n")))
+	e.SHA256 = Digest(e.Text)
+	return e
 }
 
 // Shorten cuts a text to at most limit bytes, on a rune boundary, and says so where

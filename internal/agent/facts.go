@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -89,27 +91,69 @@ func FactsOf(k EvidenceKind) []string {
 	}
 }
 
-// Show makes an evidence whose text shows every fact as a line "key: value", in the
-// order of the keys, then an empty line and the words. Line ends within a fact
-// become spaces, facts without a value are left out, and bytes that are not UTF-8
-// are replaced, so that FactSpan finds every fact that is kept.
+// Limits of what senders wrote into details, in bytes: facts that finobs made, and the
+// words, keep their room in a text.
+const (
+	maxDetail  = 300     // of a value; a longer one ends with what says that it was cut
+	maxDetails = 4 << 10 // of all lines of details
+)
+
+const cutMark = " [cut]"
+
+// FactDetailsLeftOut counts the details for which there was no room. It is itself one
+// of the details: what senders write has a part in it.
+const FactDetailsLeftOut = DetailPrefix + "(left_out)"
+
+// Show makes an evidence whose text shows every fact as a line "key: value", then an
+// empty line and the words. The facts that finobs made come first, in the order of
+// their keys; details, which senders write, come after them within their limits. Line
+// ends within a fact become spaces, facts without a value are left out, and bytes that
+// are not UTF-8 are replaced, so that FactSpan finds every fact that is kept.
 func Show(id string, kind EvidenceKind, source string, facts map[string]string, words string) Evidence {
 	kept := map[string]string{}
-	var text strings.Builder
+	room, left := maxDetails, 0
 	for _, key := range slices.Sorted(maps.Keys(facts)) {
 		value, name := oneLine(facts[key]), oneLine(key)
 		if value == "" || name == "" {
 			continue
 		}
+		if strings.HasPrefix(name, DetailPrefix) {
+			value = clipped(value)
+			if room -= len(name) + len(": ") + len(value) + len("\n"); room < 0 {
+				left++
+				continue
+			}
+		}
 		kept[name] = value
 	}
-	for _, key := range slices.Sorted(maps.Keys(kept)) {
+	if left > 0 {
+		kept[FactDetailsLeftOut] = strconv.Itoa(left)
+	}
+	var text strings.Builder
+	for _, key := range slices.SortedFunc(maps.Keys(kept), detailsLast) {
 		text.WriteString(key + ": " + kept[key] + "\n")
 	}
 	if words = strings.ToValidUTF8(words, "\uFFFD"); words != "" {
 		text.WriteString("\n" + words)
 	}
 	return Evidence{ID: id, Kind: kind, Source: source, Facts: kept, Text: text.String(), SHA256: Digest(text.String())}
+}
+
+func detailsLast(a, b string) int {
+	detail := func(key string) int {
+		if strings.HasPrefix(key, DetailPrefix) {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(detail(a), detail(b)), cmp.Compare(a, b))
+}
+
+func clipped(value string) string {
+	if len(value) <= maxDetail {
+		return value
+	}
+	return strings.TrimSpace(cut(value, maxDetail-len(cutMark))) + cutMark
 }
 
 func oneLine(s string) string {

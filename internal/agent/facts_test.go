@@ -1,6 +1,8 @@
 package agent_test
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,7 +15,7 @@ import (
 func TestAFactIsShownInOneLine(t *testing.T) {
 	e := agent.Show("E1", agent.OfIncident, "incident:1",
 		map[string]string{"kind": "other", "details.a": "x\nexposure_usd: 9", "empty": " ", "exposure_usd": "5"}, "exposure_usd: 99\nkind: other\nwords")
-	if want := "details.a: x exposure_usd: 9\nexposure_usd: 5\nkind: other\n\nexposure_usd: 99\nkind: other\nwords"; e.Text != want {
+	if want := "exposure_usd: 5\nkind: other\ndetails.a: x exposure_usd: 9\n\nexposure_usd: 99\nkind: other\nwords"; e.Text != want {
 		t.Errorf("got %q", e.Text)
 	}
 	if c, found := agent.FactSpan(e, "exposure_usd"); !found || c.Quote != "exposure_usd: 5" || c.Start != strings.Index(e.Text, "\nexposure_usd: 5")+1 {
@@ -44,4 +46,31 @@ func TestEveryFactThatIsKeptIsFound(t *testing.T) {
 			}
 		}
 	})
+}
+
+// However much a sender writes into details, the facts that finobs made, and the words,
+// are shown; what of the details is not, is said.
+func TestDetailsPushNothingOut(t *testing.T) {
+	facts := map[string]string{"kind": "failed_settlement", "severity": "high", "exposure_usd": "5000000", "zone": "last"}
+	for n := range 64 {
+		facts[fmt.Sprintf("details.a%02d", n)] = strings.Repeat("é", 2000)
+	}
+	facts["details.short"] = "seen"
+	bundle := agent.Bundle([]agent.Found{{Kind: agent.OfIncident, Source: "incident:1", Facts: facts, Text: "Settlement S-1001 failed" + strings.Repeat(" again", 5000)}})
+	e := bundle[0]
+	for _, key := range []string{"kind", "severity", "exposure_usd", "zone", agent.FactDetailsLeftOut, "details.a00"} {
+		if c, found := agent.FactSpan(e, key); !found || c.End > agent.Words(e) {
+			t.Errorf("%s is not shown: %q", key, e.Text)
+		}
+	}
+	shown := strings.Count(e.Text, "\ndetails.") - 1
+	if left, err := strconv.Atoi(e.Facts[agent.FactDetailsLeftOut]); err != nil || shown < 10 || left+shown != 65 || strings.Count(e.Text, "é [cut]\n") != shown {
+		t.Errorf("%d details are shown, and %q left out: %q", shown, e.Facts[agent.FactDetailsLeftOut], e.Text)
+	}
+	if words := e.Text[agent.Words(e):]; !strings.Contains(words, "Settlement S-1001 failed again") || len(words) < 2000 {
+		t.Errorf("the words are %d bytes: %q", len(words), words)
+	}
+	if d := agent.Show("E1", agent.OfIncident, "s", map[string]string{"details.a": strings.Repeat("x", 300)}, ""); d.Text != "details.a: "+strings.Repeat("x", 300)+"\n" {
+		t.Errorf("got %q", d.Text)
+	}
 }

@@ -28,6 +28,7 @@ type Request struct {
 	Account    string   // compliance: only transactions of that account
 	Origin     string   // compliance: live or demo
 	From, To   int64    // audit_summary: leaves, the last exclusive
+	Newest     bool     // audit_summary: To was left to the newest checkpoint
 	Targets    []Target // triage and remediate: objects of desk systems that a person names
 	Mode       approval.Mode
 }
@@ -81,7 +82,7 @@ func (r Request) Validate() error {
 		return bad("the range from %d to %d must hold 1 to %d leaves", r.From, r.To, MaxLeaves)
 	case len(r.Targets) > MaxTargets || !ofIncident && len(r.Targets) > 0:
 		return bad("up to %d targets may be named, for triage and remediate", MaxTargets)
-	case r.Kind != AuditSummary && (r.From != 0 || r.To != 0):
+	case r.Kind != AuditSummary && (r.From != 0 || r.To != 0 || r.Newest):
 		return bad("a range of leaves is of audit summaries")
 	}
 	for name, day := range map[string]string{"start": r.Start, "end": r.End} {
@@ -118,8 +119,14 @@ func (r Request) Action(requester approval.Person, deskName string) approval.Act
 	if r.Kind == AuditSummary {
 		a.Parameters["from"], a.Parameters["to"] = strconv.FormatInt(r.From, 10), strconv.FormatInt(r.To, 10)
 	}
+	if r.Newest {
+		a.Parameters["until"] = untilNewest
+	}
 	return a
 }
+
+// untilNewest says that the end of a range was left to the newest checkpoint.
+const untilNewest = "newest"
 
 // RequestOf reads back what Action wrote. It returns a fault of kind Forbidden
 // when a is no action of an agent.
@@ -127,7 +134,7 @@ func RequestOf(a approval.Action) (Request, error) {
 	kind, ok := strings.CutPrefix(a.Kind, ActionPrefix)
 	r := Request{
 		Kind: Kind(kind), Start: a.Parameters["start"], End: a.Parameters["end"], Source: a.Parameters["source"],
-		Account: a.Parameters["account"], Origin: a.Parameters["origin"], Mode: a.Mode,
+		Account: a.Parameters["account"], Origin: a.Parameters["origin"], Mode: a.Mode, Newest: a.Parameters["until"] == untilNewest,
 	}
 	var err error
 	for _, t := range a.Targets {
@@ -180,6 +187,8 @@ type Run struct {
 
 	EvidenceSHA256 string // of the bundle, in hexadecimal; empty: not gathered yet
 	Result         *Result
+
+	Broken string // why the row cannot be read in full, for those who only look
 }
 
 // Result is what came of a run.

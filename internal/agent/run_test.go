@@ -46,6 +46,7 @@ func drawRequest(t *rapid.T) agent.Request {
 	case agent.AuditSummary:
 		r.From = rapid.Int64Range(0, 1<<40).Draw(t, "from")
 		r.To = r.From + rapid.Int64Range(1, agent.MaxLeaves).Draw(t, "leaves")
+		r.Newest = rapid.Bool().Draw(t, "newest")
 	}
 	return r
 }
@@ -119,6 +120,7 @@ func TestInvalidRequests(t *testing.T) {
 		"targets of compliance":      {"compliance", func(r *agent.Request) { r.Targets = []agent.Target{{Kind: "order", ID: "1"}} }},
 		"too many targets":           {"triage", func(r *agent.Request) { r.Targets = make([]agent.Target, agent.MaxTargets+1) }},
 		"leaves of triage":           {"triage", func(r *agent.Request) { r.To = 1 }},
+		"the newest leaf of triage":  {"triage", func(r *agent.Request) { r.Newest = true }},
 		"no leaves":                  {"summary", func(r *agent.Request) { r.To = r.From }},
 		"leaves below 0":             {"summary", func(r *agent.Request) { r.From = -1 }},
 		"too many leaves":            {"summary", func(r *agent.Request) { r.To = r.From + agent.MaxLeaves + 1 }},

@@ -61,6 +61,7 @@ var suspects = []struct {
 		`\b(no|without|skip\w*|bypass\w*|waiv\w*)\b[^.!?\n]{0,20}\b(approvals?|authori[sz]ation|four[ -]eyes|sign-?off|second approver|human review)\b[^.!?\n]{0,25}\b(needed|required|necessary|check|step|gate|process|at once|immediately)\b`,
 		`\b(approvals?|authori[sz]ation|sign-?off)\b[^.!?\n]{0,15}\b(is|are|was)? ?(not|no longer) (needed|required|necessary)\b`,
 		`\b(compliance|legal|risk|management|supervisor) (has |have )?(already )?(said yes|approved|signed off|cleared|agreed|ok'?d)\b`,
+		`"(approved|approved_by|approval|approvals|authori[sz]ed|authori[sz]ed_by|auto_?approve|quorum|sign_?off)"\s*:`, // a field of JSON
 		`\b(auto|automatically)[ -]?approve\b|\bapprove (this|it|the request|the action) (now|immediately|at once|yourself|automatically)\b`,
 	)},
 	{SuspectToolCall, forms(

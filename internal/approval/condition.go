@@ -1,10 +1,11 @@
 package approval
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"sync"
+
+	celcondition "finobs/internal/condition"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -13,17 +14,11 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-const (
-	maxConditionLength = 1024
-	// maxConditionCost bounds one evaluation, in CEL's own cost units; the
-	// shipped policies need fewer than 100.
-	maxConditionCost = 10_000
-	maxDecimalLength = 64
-)
+const maxDecimalLength = 64
 
 // condition is a compiled CEL expression over an action and, in a who or a to,
 // over a reviewer.
-type condition struct{ program cel.Program }
+type condition struct{ celcondition.Condition }
 
 // actionEnv declares what a match may speak of: the action alone, so that which
 // policy governs never depends on who looks. Each field is a variable of its
@@ -62,31 +57,8 @@ func compileMatch(expr string) (condition, error) { return compileCondition(acti
 func compileWho(expr string) (condition, error) { return compileCondition(reviewerEnv, expr) }
 
 func compileCondition(environment func() (*cel.Env, error), expr string) (condition, error) {
-	if expr == "" {
-		return condition{}, errors.New("the condition is empty; write true to match everything")
-	}
-	if len(expr) > maxConditionLength {
-		return condition{}, fmt.Errorf("the condition is over %d characters", maxConditionLength)
-	}
-	env, err := environment()
-	if err != nil {
-		return condition{}, fmt.Errorf("making the condition environment: %w", err)
-	}
-	compiled, issues := env.Compile(expr)
-	if issues.Err() != nil {
-		return condition{}, fmt.Errorf("%q: %w", expr, issues.Err())
-	}
-	if compiled.OutputType() != cel.BoolType {
-		return condition{}, fmt.Errorf("%q is of type %s; it must be bool", expr, compiled.OutputType())
-	}
-	if err := checkLimits(compiled.NativeRep()); err != nil {
-		return condition{}, fmt.Errorf("%q: %w", expr, err)
-	}
-	program, err := env.Program(compiled, cel.CostLimit(maxConditionCost), cel.EvalOptions(cel.OptOptimize))
-	if err != nil {
-		return condition{}, fmt.Errorf("%q: %w", expr, err)
-	}
-	return condition{program}, nil
+	c, err := celcondition.Compile(environment, expr, checkLimits)
+	return condition{c}, err
 }
 
 // checkLimits finds limits written in the file that are no decimal numbers: with
@@ -108,9 +80,6 @@ func checkLimits(a *ast.AST) error {
 }
 
 func (c condition) eval(a Action, r Principal) (bool, error) {
-	if c.program == nil {
-		return false, errors.New("the condition is not compiled; load the policy or thaw it")
-	}
 	parameters, roles := a.Parameters, r.Roles
 	if parameters == nil {
 		parameters = map[string]string{}
@@ -122,7 +91,7 @@ func (c condition) eval(a Action, r Principal) (bool, error) {
 	for _, t := range a.Targets {
 		targets = append(targets, t.Kind+":"+t.ID)
 	}
-	out, _, err := c.program.Eval(map[string]any{
+	return c.Holds(map[string]any{
 		"action.kind":       a.Kind,
 		"action.dataset":    a.Dataset(),
 		"action.desk":       a.Desk,
@@ -136,10 +105,6 @@ func (c condition) eval(a Action, r Principal) (bool, error) {
 		"reviewer.desk":     r.Desk,
 		"reviewer.roles":    roles,
 	})
-	if err != nil {
-		return false, fmt.Errorf("evaluating condition: %w", err)
-	}
-	return out.Value() == true, nil
 }
 
 // exceeds compares two amounts exactly. An argument that is no decimal number is

@@ -27,6 +27,7 @@ type Request struct {
 	Command      string     `json:"command"` // token, see package attest
 	RequestID    string     `json:"request_id"`
 	TraceID      string     `json:"trace_id"`
+	AskedAt      time.Time  `json:"-"` // when the API signed it; known while it is put on record
 	CreatedAt    time.Time  `json:"created_at"`
 	ExpiresAt    time.Time  `json:"expires_at"`
 	Status       Status     `json:"status"`

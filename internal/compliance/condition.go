@@ -1,9 +1,10 @@
 package compliance
 
 import (
-	"errors"
 	"fmt"
 	"sync"
+
+	celcondition "finobs/internal/condition"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -11,16 +12,10 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-const (
-	maxConditionLength = 1024
-	// maxConditionCost bounds one evaluation, in CEL's own cost units; the shipped
-	// file needs fewer than 100.
-	maxConditionCost = 10_000
-	maxDecimal       = 64 // bytes of a decimal in a condition
-)
+const maxDecimal = 64 // bytes of a decimal in a condition
 
 // condition is a compiled CEL expression over a record.
-type condition struct{ program cel.Program }
+type condition struct{ celcondition.Condition }
 
 // fields are the variables of a condition, all texts; decimals are as written.
 var fields = map[string]func(*Record) string{
@@ -85,37 +80,11 @@ func parseDecimal(text string) (decimal.Decimal, error) {
 }
 
 func compile(expr string) (condition, error) {
-	switch {
-	case expr == "":
-		return condition{}, errors.New("it is empty; write true to take every record")
-	case len(expr) > maxConditionLength:
-		return condition{}, fmt.Errorf("it is over %d characters", maxConditionLength)
-	}
-	env, err := environment()
-	if err != nil {
-		return condition{}, fmt.Errorf("making the condition environment: %w", err)
-	}
-	compiled, issues := env.Compile(expr)
-	if issues.Err() != nil {
-		return condition{}, fmt.Errorf("%q: %w", expr, issues.Err())
-	}
-	if compiled.OutputType() != cel.BoolType {
-		return condition{}, fmt.Errorf("%q is of type %s; it must be bool", expr, compiled.OutputType())
-	}
-	program, err := env.Program(compiled, cel.CostLimit(maxConditionCost), cel.EvalOptions(cel.OptOptimize))
-	if err != nil {
-		return condition{}, fmt.Errorf("%q: %w", expr, err)
-	}
-	return condition{program}, nil
+	c, err := celcondition.Compile(environment, expr)
+	return condition{c}, err
 }
 
-func (c condition) eval(r *Record) (bool, error) {
-	out, _, err := c.program.Eval(activation{r})
-	if err != nil {
-		return false, fmt.Errorf("evaluating when: %w", err)
-	}
-	return out.Value() == true, nil
-}
+func (c condition) eval(r *Record) (bool, error) { return c.Holds(activation{r}) }
 
 // activation looks up only the fields that a condition speaks of.
 type activation struct{ r *Record }

@@ -95,7 +95,7 @@ func (j *cycleJudge) take(batch []*Record) error {
 		}
 		s := search{cycleJudge: j, currency: r.Currency, now: r.Time, path: []edge{{r.ID, r.Time, r.Amount, r.From, r.To}}}
 		s.back()
-		if s.steps > maxSteps {
+		if s.steps > maxSteps || len(s.rounds) >= maxRounds {
 			j.run.stats.Cut[j.rule.Name]++
 		}
 		for _, round := range s.rounds {

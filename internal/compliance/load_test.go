@@ -41,7 +41,7 @@ func TestLoadRefuses(t *testing.T) {
 		"severity":        {swap("severity: low", "severity: bad"), "severity \"bad\""},
 		"purpose":         {swap("purpose: report", "purpose: fun"), "purpose \"fun\""},
 		"form":            {swap("form: record", "form: magic"), "form \"magic\""},
-		"no when":         {swap("'true'", "''"), "when: it is empty"},
+		"no when":         {swap("'true'", "''"), "when: the condition is empty"},
 		"misspelt when":   {swap("'true'", "'record.amont == \"1\"'"), "undeclared reference"},
 		"when is text":    {swap("'true'", "'record.id'"), "it must be bool"},
 		"endless when":    {swap("'true'", "'record.id == \""+strings.Repeat("a", 1100)+"\"'"), "over 1024 characters"},

@@ -301,3 +301,25 @@ func TestFindingsListFewRecordsAndCountAll(t *testing.T) {
 		}
 	}
 }
+
+// A transfer that closes more rounds than are looked for is counted: that not all of
+// them are found is not silent.
+func TestManyRoundsAreCounted(t *testing.T) {
+	rules := shipped(t)
+	for among, cut := range map[int]int{10: 0, 30: 1} {
+		list := []compliance.Record{}
+		for i := range among {
+			middle := fmt.Sprintf("M%02d", i)
+			list = append(list, move(fmt.Sprintf("1-%02d", i), compliance.Transfer, 0, "B", middle, "100"), move(fmt.Sprintf("2-%02d", i), compliance.Transfer, time.Hour, middle, "A", "100"))
+		}
+		list = append(list, move("3", compliance.Transfer, 2*time.Hour, "A", "B", "100"))
+		compliance.Sort(list)
+		found, stats, err := rules.Run(t.Context(), each(list), compliance.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(only(found, "round-trip")); stats.Cut["round-trip"] != cut || n != min(among, 20) {
+			t.Errorf("of %d rounds %d are found, cut is %v", among, n, stats.Cut)
+		}
+	}
+}

@@ -26,7 +26,7 @@ type Stats struct {
 	Taken   map[string]int    `json:"taken"`    // records that a rule's when took, by rule
 	NoLimit map[string]int    `json:"no_limit"` // of them those in a currency for which its limit says nothing: they were not judged
 	NotRun  map[string]string `json:"not_run"`  // rules that did not run, and why
-	Cut     map[string]int    `json:"cut"`      // searches for cycles that were given up for their length, by rule
+	Cut     map[string]int    `json:"cut"`      // transfers whose search for cycles was given up, for its length or for what it found, by rule
 	MaxHeld int               `json:"max_held"` // most records held at a time
 }
 

@@ -21,25 +21,48 @@ type Temporal struct {
 	Namespace string `env:"TEMPORAL_NAMESPACE" envDefault:"default"`
 }
 
+// Telemetry are the settings of a process's telemetry, beside the variables of
+// OpenTelemetry, which its exporters read themselves.
+type Telemetry struct {
+	MetricsListen string `env:"FINOBS_METRICS_LISTEN"` // address of GET /metrics, host:port; empty: none
+}
+
 // API are the settings of finobs api.
 type API struct {
 	Temporal
+	Telemetry
+	Streams
 	Listen         string        `env:"FINOBS_LISTEN" envDefault:"127.0.0.1:8080"`
 	DatabaseURL    string        `env:"FINOBS_API_DATABASE_URL,required"` // as role finobs_api
 	DecisionKey    string        `env:"FINOBS_DECISION_KEY,required"`     // the key that signs decisions, see keys.Open
-	IdentityKeys   []string      `env:"FINOBS_IDENTITY_KEYS,required"`    // paths of public keys that sign bearer tokens
-	ArtefactDir    string        `env:"FINOBS_ARTEFACT_DIR,required"`     // where the worker puts exports
-	SpoolDir       string        `env:"FINOBS_SPOOL_DIR,required"`        // where received files wait for the worker
-	Sources        string        `env:"FINOBS_SOURCES"`                   // path of the source file; empty: a source of each kind, for callers with a token
+	IdentityKeys   []string      `env:"FINOBS_IDENTITY_KEYS"`             // paths of public keys that sign tokens of finobs token, for development databases
+	OIDCFile       string        `env:"FINOBS_OIDC_FILE"`                 // path of the file of trusted identity providers
+	SessionKeys    []string      `env:"FINOBS_SESSION_KEY"`               // paths of the keys that seal sessions, the first seals; empty: sessions end with the process
+	SessionIdle    time.Duration `env:"FINOBS_SESSION_IDLE" envDefault:"30m"`
+	SessionMax     time.Duration `env:"FINOBS_SESSION_MAX" envDefault:"8h"`
+	PublicURL      string        `env:"FINOBS_PUBLIC_URL"`            // where people reach the API; providers send them back there
+	TemporalUI     string        `env:"FINOBS_TEMPORAL_UI"`           // base URL of the Temporal Web UI, which the console links to; empty: no links
+	ArtefactDir    string        `env:"FINOBS_ARTEFACT_DIR,required"` // where the worker puts exports
+	SpoolDir       string        `env:"FINOBS_SPOOL_DIR,required"`    // where received files wait for the worker
+	Sources        string        `env:"FINOBS_SOURCES"`               // path of the source file; empty: a source of each kind, for callers with a token
 	AnswerWait     time.Duration `env:"FINOBS_ANSWER_WAIT" envDefault:"3s"`
 	ManifestPublic []string      `env:"FINOBS_MANIFEST_PUBLIC_KEY,required"` // paths of the public keys that exports are sealed with, new and old
 	ReconProfiles  string        `env:"FINOBS_RECON_PROFILES"`               // folder of reconciliation profiles beside the shipped ones; the worker has the same
 	DevInsecure    bool          `env:"FINOBS_DEV_INSECURE"`
 }
 
+// Streams are the settings of streams; docs/streams.md explains them.
+type Streams struct {
+	Origins          []string `env:"FINOBS_ORIGINS"`                            // of pages that may open streams, beside the API's own
+	StreamBuffer     int      `env:"FINOBS_STREAM_BUFFER" envDefault:"8192"`    // events that a consumer may be behind
+	StreamsPerPerson int      `env:"FINOBS_STREAMS_PER_PERSON" envDefault:"20"` // open at once at one API process
+	StreamsInTotal   int      `env:"FINOBS_STREAMS_IN_TOTAL" envDefault:"5000"` // open at once at one API process
+}
+
 // Worker are the settings of finobs worker.
 type Worker struct {
 	Temporal
+	Telemetry
 	DatabaseURL    string   `env:"FINOBS_WORKER_DATABASE_URL,required"` // as role finobs_worker
 	DecisionPublic []string `env:"FINOBS_DECISION_PUBLIC_KEY,required"` // paths of the public halves of the API's keys, old and new
 	ArtefactDir    string   `env:"FINOBS_ARTEFACT_DIR,required"`
@@ -68,6 +91,7 @@ type Agents struct {
 
 // Sequencer are the settings of finobs sequencer.
 type Sequencer struct {
+	Telemetry
 	DatabaseURL string   `env:"FINOBS_SEQUENCER_DATABASE_URL,required"` // as role finobs_sequencer
 	LogKeys     []string `env:"FINOBS_LOG_KEYS,required"`               // keys that sign checkpoints, all of them each
 	LogOrigin   string   `env:"FINOBS_LOG_ORIGIN" envDefault:"finobs"`  // name of the log in checkpoints

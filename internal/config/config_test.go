@@ -10,7 +10,7 @@ import (
 
 func TestParse(t *testing.T) {
 	_, err := config.Parse[config.API](map[string]string{})
-	for _, name := range []string{"FINOBS_API_DATABASE_URL", "FINOBS_DECISION_KEY", "FINOBS_IDENTITY_KEYS"} {
+	for _, name := range []string{"FINOBS_API_DATABASE_URL", "FINOBS_DECISION_KEY", "FINOBS_SPOOL_DIR"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("the error does not name %s: %v", name, err)
 		}

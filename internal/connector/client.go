@@ -45,15 +45,15 @@ type reply struct {
 	body        []byte
 }
 
-// unsent is a request of which no byte left: no connection came about.
+// unsent is a request that the system did not read: no connection came about.
 type unsent struct{ error }
 
 // Unwrap gives errors.Is and errors.As the cause.
 func (u unsent) Unwrap() error { return u.error }
 
 // do sends a request. An error is unsent when there was no connection to write to
-// (address forbidden, name not found, connection refused, TLS handshake); after any
-// other the request may have arrived. A connection is used for one request, so that
+// (address forbidden, name not found, connection refused, TLS handshake) or the system
+// refused our certificate; after any other the request may have arrived. A connection is used for one request, so that
 // the transport has no reason to send one again by itself.
 func (c *client) do(ctx context.Context, method string, at *url.URL, header http.Header, body []byte) (reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
@@ -75,7 +75,7 @@ func (c *client) do(ctx context.Context, method string, at *url.URL, header http
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if !connected.Load() {
+		if !connected.Load() || turnedAway(err) {
 			return reply{}, unsent{err}
 		}
 		return reply{}, err
@@ -120,6 +120,14 @@ func (c *client) unavailable(err error) error {
 	if outbound.Forbidden(err) {
 		return fault.Wrap(cause, fault.Invalid, "connector.forbidden-address",
 			"connector %s is at an address of this machine or of a private network; set allow_loopback or allow_private if that is meant", c.name)
+	}
+	switch {
+	case turnedAway(err):
+		return fault.Wrap(cause, fault.Unavailable, "connector.denied",
+			"connector %s ended the TLS handshake; check cert_file and key_file: it wants a certificate that has not expired and is of an authority that it trusts", c.name)
+	case untrusted(err):
+		return fault.Wrap(cause, fault.Unavailable, "connector.untrusted",
+			"connector %s shows a certificate that is not trusted, and nothing was sent; check ca_file, and the certificate's dates and names", c.name)
 	}
 	var before unsent
 	if errors.As(err, &before) {

@@ -139,7 +139,7 @@ func TestNothingIsSent(t *testing.T) {
 		"NoName":        {"https://no-such-host.invalid", "", "connector.unreachable"},
 		"NoTLS":         {strings.Replace(plain.URL, "http:", "https:", 1), "", "connector.unreachable"},
 		"SilentTLS":     {"https://" + silent.Addr().String(), "", "connector.unreachable"},
-		"UnknownCA":     {untrusted.URL, "", "connector.unreachable"},
+		"UnknownCA":     {untrusted.URL, "", "connector.untrusted"},
 		"LinkLocal":     {"https://169.254.169.254", "", "connector.forbidden-address"},
 		"Private":       {"https://10.1.2.3", "", "connector.forbidden-address"},
 		"AnyAddress":    {"https://0.0.0.0:1", "", "connector.forbidden-address"},
@@ -157,7 +157,7 @@ func TestNothingIsSent(t *testing.T) {
 			if fault.CodeOf(err) != c.code || !reflect.DeepEqual(out, connector.Outcome{}) {
 				t.Errorf("%+v, %v", out, err)
 			}
-			if retry := fault.KindOf(err).Retryable(); retry != (c.code == "connector.unreachable") {
+			if retry := fault.KindOf(err).Retryable(); retry != (c.code != "connector.forbidden-address") {
 				t.Errorf("to be retried: %t: %v", retry, err)
 			}
 		})

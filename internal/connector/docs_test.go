@@ -2,6 +2,7 @@ package connector_test
 
 import (
 	"bytes"
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -23,17 +24,12 @@ func TestTheExampleOfTheDocsLoads(t *testing.T) {
 		t.Fatal("the docs have no example of a connector file")
 	}
 	dir := t.TempDir()
-	selfSigned(t, dir)
-	for from, to := range map[string]string{"cert.pem": "oms-client.pem", "key.pem": "oms-client-key.pem"} {
-		if err := os.Link(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Link(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "oms-ca.pem")); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"settlement-token", "sandbox-token"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(token), 0o600); err != nil {
+	ours := newAuthority(t, "ours")
+	client := ours.signs(t, x509.ExtKeyUsageClientAuth, time.Now().Add(time.Hour), "127.0.0.1")
+	for name, content := range map[string][]byte{
+		"oms-client.pem": client.cert, "oms-client-key.pem": client.key, "oms-ca.pem": ours.pem(), "settlement-token": []byte(token), "sandbox-token": []byte(token),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -82,15 +82,30 @@ func Load(r io.Reader, dir string, now func() time.Time) (*Set, error) {
 		if names[e.Name] {
 			return nil, fmt.Errorf("connectors[%d]: there are two connectors called %s", i, e.Name)
 		}
-		if other, taken := modes[c.base.String()]; taken && other != c.mode {
+		if other, taken := modes[sameAddress(c.base)]; taken && other != c.mode {
 			return nil, fmt.Errorf("connectors[%d] (%s): base_url is that of a connector of the other mode; simulation must not reach a live system", i, e.Name)
 		}
-		names[e.Name], modes[c.base.String()] = true, c.mode
+		names[e.Name], modes[sameAddress(c.base)] = true, c.mode
 		if err := s.add(c, e.Kinds); err != nil {
 			return nil, fmt.Errorf("connectors[%d] (%s): %w", i, e.Name, err)
 		}
 	}
 	return s, nil
+}
+
+// sameAddress is an address in the one form of all that are written differently and
+// reach the same: case, final dot, port and slash, and the names of this machine.
+func sameAddress(u *url.URL) string {
+	host, port := strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), u.Port()
+	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.Unmap().IsLoopback() {
+		host = "localhost"
+	} else if err == nil {
+		host = ip.Unmap().String()
+	}
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(host, port) + strings.TrimRight(u.Path, "/")
 }
 
 func (s *Set) add(c *client, kinds []string) error {

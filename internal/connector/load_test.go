@@ -1,17 +1,6 @@
 package connector_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +9,6 @@ import (
 
 	"finobs/internal/approval"
 	"finobs/internal/connector"
-	"finobs/internal/fault"
 )
 
 func TestFilesThatAreWrong(t *testing.T) {
@@ -102,70 +90,25 @@ func TestInfosHoldNoSecret(t *testing.T) {
 	}
 }
 
-// A certificate proves who asks, in the place of a token.
-func TestCertificates(t *testing.T) {
-	dir := t.TempDir()
-	certificate := selfSigned(t, dir)
-	pool := x509.NewCertPool()
-	pool.AddCert(certificate.Leaf)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.TLS.PeerCertificates) != 1 || r.Header.Get("Authorization") != "" {
-			t.Errorf("asked with %d certificates and %q", len(r.TLS.PeerCertificates), r.Header.Get("Authorization"))
-		}
-		_, _ = w.Write([]byte(`{"kind":"trader","id":"amina","version":"1","fields":{}}`))
-	}))
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
-	server.StartTLS()
-	defer server.Close()
-	read := func(more string) error {
-		yaml := "version: 1\nconnectors:\n  - {name: oms, mode: live, base_url: '" + server.URL + "', kinds: [trader], allow_loopback: true, ca_file: cert.pem, " + more + "}\n"
-		set, err := connector.Load(strings.NewReader(yaml), dir, time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = set.For(approval.Live).Read(t.Context(), "trader", "amina")
-		return err
-	}
-	if err := read("cert_file: cert.pem, key_file: key.pem"); err != nil {
-		t.Error(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "token"), []byte(token), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := read("token_file: token"); fault.KindOf(err) != fault.Unavailable {
-		t.Errorf("without a certificate: %v", err)
-	}
-}
-
-// selfSigned writes cert.pem and key.pem.
-func selfSigned(t *testing.T, dir string) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "desk"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
+// However an address is written, what is live is not reached as simulation.
+func TestOneAddressOneMode(t *testing.T) {
+	for live, sim := range map[string]string{
+		"https://oms.example.com/a":      "https://OMS.example.com:443/a/",
+		"https://oms.example.com":        "https://oms.example.com./",
+		"https://oms.example.com/%61b":   "https://oms.example.com/ab",
+		"http://localhost:8479":          "http://127.0.0.1:8479",
+		"http://127.0.0.1:8479/x":        "http://[::1]:8479/x",
+		"https://[2001:DB8::1]":          "https://[2001:db8:0::1]:443",
+		"https://[::ffff:192.0.2.1]:443": "https://192.0.2.1",
+	} {
+		_, err := load(t, "version: 1\nconnectors:\n"+entry("oms", approval.Live, live, "order", "")+entry("sim", approval.Simulation, sim, "order", ""))
+		if err == nil || !strings.Contains(err.Error(), "other mode") {
+			t.Errorf("%s is live and %s simulation: %v", live, sim, err)
 		}
 	}
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
-	if err != nil {
-		t.Fatal(err)
+	for live, sim := range map[string]string{"https://oms.example.com/live": "https://oms.example.com/sim", "http://127.0.0.1:8479": "http://127.0.0.1:8480"} {
+		if _, err := load(t, "version: 1\nconnectors:\n"+entry("oms", approval.Live, live, "order", "")+entry("sim", approval.Simulation, sim, "order", "")); err != nil {
+			t.Error(err)
+		}
 	}
-	return pair
 }

@@ -271,7 +271,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"kind":               {severities + "    ladder:\n      - {after: 0s, kind: shout, to: 'true'}\n", "line 6: severities.high.ladder 1: kind \"shout\""},
 		"order":              {severities + "    ladder:\n      - {after: 5m, kind: reminder, to: 'true'}\n      - {after: 1m, kind: reminder, to: 'true'}\n", "line 7: severities.high.ladder 2: after is 1m0s, sooner"},
 		"condition":          {severities + "    ladder:\n      - {after: 0s, kind: reminder, to: 'member.rolls'}\n", "line 6: severities.high.ladder 1: to: \"member.rolls\""},
-		"no condition":       {severities + "    ladder:\n      - {after: 0s, kind: reminder}\n", "line 6: severities.high.ladder 1: to: it is empty"},
+		"no condition":       {severities + "    ladder:\n      - {after: 0s, kind: reminder}\n", "line 6: severities.high.ladder 1: to: the condition is empty"},
 		"not bool":           {severities + "    ladder:\n      - {after: 0s, kind: reminder, to: 'member.id'}\n", "it must be bool"},
 		"rung's channel":     {severities + "    ladder:\n      - {after: 0s, kind: reminder, to: 'true', channel: 'A'}\n", "line 6"},
 		"no channel":         {"version: 1\nseverities: {high: {ladder: [{after: 0s, kind: reminder, to: 'true'}]}}\n", "channel is empty"},

@@ -93,8 +93,40 @@ func TestFeedsAreStaleWithinTheirHoursOnly(t *testing.T) {
 		"after the change of clocks":         {opened, summer.Add(11 * time.Minute), true},
 		"before the open, by summer's clock": {opened, summer.Add(-time.Minute), false},
 	} {
-		if got := s.Stale(detect.Heard{"venue": tc.last}, tc.now); (len(got) == 1) != tc.stale {
+		if got := s.Stale(detect.Heard{"venue": tc.last}, tc.now.AddDate(0, 0, -7), tc.now); (len(got) == 1) != tc.stale {
 			t.Errorf("%s: %d are stale", name, len(got))
+		}
+	}
+}
+
+// A feed that never sent anything, of which perhaps the name is misspelt, is stale once
+// it could have been heard of for long enough.
+func TestFeedsThatNeverSentAreStale(t *testing.T) {
+	s := spec(t, detect.StaleFeeds)
+	s.Feeds = []detect.Feed{{Source: "venue", MaxAge: 10 * time.Minute}}
+	session := detect.Hours{Zone: "America/New_York", From: 9*time.Hour + 30*time.Minute, To: 16 * time.Hour}
+	opened := time.Date(2026, 3, 2, 14, 30, 0, 0, time.UTC) // 09:30
+	for name, tc := range map[string]struct {
+		hours       detect.Hours
+		last, since time.Time
+		now         time.Time
+		stale       bool
+	}{
+		"just declared":                      {detect.Hours{}, time.Time{}, noon, noon.Add(10 * time.Minute), false},
+		"declared for longer":                {detect.Hours{}, time.Time{}, noon, noon.Add(10*time.Minute + time.Second), true},
+		"heard of before it was declared":    {detect.Hours{}, noon.Add(-time.Hour), noon, noon.Add(time.Second), true},
+		"heard of just now":                  {detect.Hours{}, noon.Add(time.Hour), noon, noon.Add(time.Hour + time.Minute), false},
+		"declared in the middle of hours":    {session, time.Time{}, opened.Add(time.Hour), opened.Add(time.Hour + 10*time.Minute), false},
+		"declared long ago, its hours began": {session, time.Time{}, opened.Add(-time.Hour), opened.Add(10 * time.Minute), false},
+		"within hours for longer":            {session, time.Time{}, opened.Add(-time.Hour), opened.Add(11 * time.Minute), true},
+	} {
+		s.Feeds[0].Hours = tc.hours
+		got := s.Stale(detect.Heard{"venue": tc.last}, tc.since, tc.now)
+		if (len(got) == 1) != tc.stale {
+			t.Errorf("%s: %d are stale", name, len(got))
+		}
+		if tc.stale && tc.last.IsZero() && !strings.Contains(got[0].Incident.Description, "nothing has ever come") {
+			t.Errorf("%s: %s", name, got[0].Incident.Description)
 		}
 	}
 }

@@ -66,9 +66,9 @@ func (h Hours) Opened(at time.Time) (time.Time, bool) {
 type Heard map[string]time.Time
 
 // Stale are the feeds that are awake and of which nothing came for longer than they
-// may. Time before the session began does not count, nor before the feed was
-// declared: since is when this was.
-func (s Spec) Stale(heard Heard, now time.Time) []incident.Occurrence {
+// may. Time before the session began does not count; nor, for a feed that was never
+// heard of, time before since, when the feeds were declared last.
+func (s Spec) Stale(heard Heard, since, now time.Time) []incident.Occurrence {
 	var out []incident.Occurrence
 	for _, f := range s.Feeds {
 		opened, awake := f.Hours.Opened(now)
@@ -77,13 +77,16 @@ func (s Spec) Stale(heard Heard, now time.Time) []incident.Occurrence {
 		}
 		last := heard[f.Source]
 		from := last
+		if last.IsZero() {
+			from = since
+		}
 		if opened.After(from) {
 			from = opened
 		}
-		if from.IsZero() || now.Sub(from) <= f.MaxAge {
+		if now.Sub(from) <= f.MaxAge {
 			continue
 		}
-		words := "nothing has come from it yet"
+		words := "nothing has ever come from it: is it the name under which the source sends?"
 		if !last.IsZero() {
 			words = "the last came at " + last.UTC().Format(time.RFC3339)
 		}

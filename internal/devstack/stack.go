@@ -18,6 +18,7 @@ import (
 
 	"finobs/internal/keys"
 	"finobs/internal/schema"
+	"finobs/internal/session"
 )
 
 // Preferred ports, on 127.0.0.1.
@@ -308,6 +309,10 @@ func (s *Stack) makeKeys(context.Context) error {
 			return err
 		}
 	}
+	if err := session.MakeKey(s.Path("keys", "session.key")); err != nil {
+		return err
+	}
+	s.settings["FINOBS_SESSION_KEY"] = s.Path("keys", "session.key")
 	s.settings["FINOBS_DECISION_KEY"] = s.Path("keys", "decision.pem")
 	s.settings["FINOBS_DECISION_PUBLIC_KEY"] = s.Path("keys", "decision.pub")
 	s.settings["FINOBS_IDENTITY_KEYS"] = s.Path("keys", "identity.pub")
@@ -330,7 +335,7 @@ func (s *Stack) chooseAddress(context.Context) error {
 	s.APIAddress = "127.0.0.1:" + strconv.Itoa(port)
 	s.settings["FINOBS_LISTEN"] = s.APIAddress
 	s.settings["FINOBS_PUBLIC_URL"] = "http://" + s.APIAddress
-	for _, name := range []string{"FINOBS_POLICIES", "FINOBS_ROSTER", "FINOBS_CHANNELS", "FINOBS_SINKS"} {
+	for _, name := range []string{"FINOBS_POLICIES", "FINOBS_ROSTER", "FINOBS_CHANNELS", "FINOBS_SINKS", "FINOBS_OIDC_FILE"} {
 		if path := os.Getenv(name); path != "" {
 			s.settings[name] = path
 		}

@@ -91,44 +91,56 @@ func NewVerifier(trusted ...ed25519.PublicKey) *Verifier {
 // Verify returns whom a token speaks for. The error says what is wrong with the
 // token; it holds nothing of the token but names.
 func (v *Verifier) Verify(token string, now time.Time) (approval.Principal, error) {
+	p, _, err := v.VerifyUntil(token, now)
+	return p, err
+}
+
+// VerifyUntil is Verify, and tells when the token expires.
+func (v *Verifier) VerifyUntil(token string, now time.Time) (p approval.Principal, until time.Time, err error) {
+	c, err := v.claimsOf(token, now)
+	if err != nil {
+		return approval.Principal{}, time.Time{}, err
+	}
+	p = approval.Principal{Person: approval.Person{Issuer: c.Issuer, Subject: c.Subject}, Kind: c.Kind, Roles: c.Roles, Desk: c.Desk}
+	return p, c.Expiry.Time(), nil
+}
+
+func (v *Verifier) claimsOf(token string, now time.Time) (claims, error) {
 	if len(token) > maxToken {
-		return approval.Principal{}, fmt.Errorf("the token has %d bytes, over the limit of %d", len(token), maxToken)
+		return claims{}, fmt.Errorf("the token has %d bytes, over the limit of %d", len(token), maxToken)
 	}
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.EdDSA})
 	if err != nil {
-		return approval.Principal{}, errors.New("the token is not a JWT signed with EdDSA")
+		return claims{}, errors.New("the token is not a JWT signed with EdDSA")
 	}
 	header := parsed.Headers[0]
 	if header.ExtraHeaders[jose.HeaderType] != tokenType {
-		return approval.Principal{}, fmt.Errorf("the token is not of type %s", tokenType)
+		return claims{}, fmt.Errorf("the token is not of type %s", tokenType)
 	}
 	key, known := v.keys[header.KeyID]
 	if !known {
-		return approval.Principal{}, errors.New("the token is signed with a key that is not trusted")
+		return claims{}, errors.New("the token is signed with a key that is not trusted")
 	}
 	var c claims
 	if err := parsed.Claims(key, &c); err != nil {
-		return approval.Principal{}, errors.New("the token's signature does not hold")
+		return claims{}, errors.New("the token's signature does not hold")
 	}
 	expected := jwt.Expected{Issuer: v.issuer, AnyAudience: jwt.Audience{Audience}, Time: now}
 	if err := c.ValidateWithLeeway(expected, leeway); err != nil {
-		return approval.Principal{}, fmt.Errorf("the token is not valid here and now: %w", err)
+		return claims{}, fmt.Errorf("the token is not valid here and now: %w", err)
 	}
 	if err := c.check(); err != nil {
-		return approval.Principal{}, err
+		return claims{}, err
 	}
-	return approval.Principal{
-		Person: approval.Person{Issuer: c.Issuer, Subject: c.Subject}, Kind: c.Kind, Roles: c.Roles, Desk: c.Desk,
-	}, nil
+	return c, nil
 }
 
 // check holds for every token, minted or received.
 func (c claims) check() error {
+	if err := checkSubject(c.Subject); err != nil {
+		return err
+	}
 	switch {
-	case strings.TrimSpace(c.Subject) == "" || len(c.Subject) > maxSubject:
-		return fmt.Errorf("the subject must have 1 to %d bytes", maxSubject)
-	case strings.ContainsFunc(c.Subject, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return errors.New("the subject holds control characters")
 	case len(c.Desk) > maxDesk || strings.ContainsFunc(c.Desk, func(r rune) bool { return r <= ' ' || r == 0x7f }):
 		return fmt.Errorf("the desk must have at most %d bytes and no white space", maxDesk)
 	case c.Expiry == nil || c.IssuedAt == nil:

@@ -85,6 +85,9 @@ type Result struct {
 	Exchanges []Exchange // in the order in which they happened
 	Version   Version
 	Usage     budget.Use // what the budget was charged
+	// Said is each answer in words, those that were refused among them, to be searched
+	// for attempts to steer. It is neither checked nor cleaned: nobody is shown it.
+	Said []string
 }
 
 // Analyst asks one model of one provider. It may be used by many at once.
@@ -133,7 +136,7 @@ func (c Config) NewOver(transport http.RoundTripper) (*Analyst, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newAnalyst(s, s.open(nil, transport)), nil
+	return newAnalyst(s, s.open(nil, traced(transport))), nil
 }
 
 func newAnalyst(s settled, client *http.Client) *Analyst {
@@ -183,12 +186,14 @@ func (a *Analyst) Analyse(ctx context.Context, r Request) (Result, error) {
 			return result, err
 		}
 		last := &result.Exchanges[len(result.Exchanges)-1]
-		output, problems, err := a.judge(said, r)
-		switch {
-		case err != nil: // the key, behind two layers of escapes
+		words := said.inWords(r.Bundle)
+		if a.config.Key.in(words) { // behind two layers of escapes
 			last.Response, last.Outcome = nil, CodeInvalidOutput
-			return result, invalidOutput("the exchange with %s was stopped: %v", a.config.base.Host, err)
-		case len(problems) == 0:
+			return result, invalidOutput("the exchange with %s was stopped: %v", a.config.base.Host, errSecret)
+		}
+		result.Said = append(result.Said, words)
+		output, problems := a.judge(said, r)
+		if len(problems) == 0 {
 			last.Outcome, result.Output = Accepted, output
 			return result, nil
 		}
@@ -204,16 +209,15 @@ func (a *Analyst) Analyse(ctx context.Context, r Request) (Result, error) {
 }
 
 // judge reads an answer and has it checked.
-func (a *Analyst) judge(said reply, r Request) (agent.Output, []string, error) {
+func (a *Analyst) judge(said reply, r Request) (agent.Output, []string) {
 	if said.problem != "" {
-		return agent.Output{}, []string{said.problem}, nil
+		return agent.Output{}, []string{said.problem}
 	}
-	output, problems, err := decode(said.text, a.config.Key)
-	if err != nil || len(problems) > 0 {
-		return agent.Output{}, problems, err
+	output, problems := decode(said.text)
+	if len(problems) > 0 {
+		return agent.Output{}, problems
 	}
-	output, problems = r.Check(output)
-	return output, problems, nil
+	return r.Check(output)
 }
 
 // ask makes one call within the budget, unless the provider is being left alone.

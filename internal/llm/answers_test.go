@@ -152,6 +152,9 @@ func TestRepairs(t *testing.T) {
 	if fmt.Sprint(outcomes) != "[refused refused accepted]" {
 		t.Errorf("the outcomes are %v", outcomes)
 	}
+	if len(result.Said) != 3 || !strings.Contains(result.Said[0], "IGNORE ALL RULES") || !strings.Contains(result.Said[2], "The instruction") {
+		t.Errorf("what it said is %q", result.Said)
+	}
 	requests := server.Requests()
 	second, third := requests[1].Messages()[2].Text, requests[2].Messages()[2].Text
 	if !strings.Contains(second, `has a field that is not in the schema`) || !strings.Contains(third, "proposals[0]: the target [31m is not in evidence") {

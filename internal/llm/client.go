@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/tmc/langchaingo/llms"
@@ -72,8 +73,9 @@ func (a *Analyst) options(schema *property) []llms.CallOption {
 // reply is what a model said, before it is read.
 type reply struct {
 	text     string
-	problem  string // why it is not worth reading; empty: it is
-	hopeless bool   // and asking again would not help
+	others   []string // what it said beside the text: calls of tools that were not offered, other choices
+	problem  string   // why it is not worth reading; empty: it is
+	hopeless bool     // and asking again would not help
 	reported Tokens
 }
 
@@ -105,21 +107,27 @@ func (a *Analyst) readReply(response *llms.ContentResponse) reply {
 	for _, choice := range response.Choices {
 		stop = choice.StopReason
 		out.reported = reportedBy(choice.GenerationInfo)
+		out.others = append(out.others, choice.Content)
 		if text == "" {
 			text = choice.Content
 		}
 		for _, call := range choice.ToolCalls {
 			if a.config.Structure != ByTool || call.FunctionCall == nil || call.FunctionCall.Name != answerTool {
 				out.problem = "the answer calls a tool that was not offered"
+				if f := call.FunctionCall; f != nil {
+					out.others = append(out.others, `calls "tool_calls": `+f.Name, f.Arguments)
+				}
 				continue
 			}
 			answers++
 			out.text = call.FunctionCall.Arguments
+			out.others = append(out.others, out.text)
 		}
 	}
 	if answers == 0 {
 		out.text = text
 	}
+	out.others = slices.DeleteFunc(out.others, func(s string) bool { return s == out.text })
 	switch {
 	case strings.EqualFold(stop, "content_filter") || strings.EqualFold(stop, "refusal") || strings.EqualFold(stop, "safety"):
 		out.problem, out.hopeless = "the provider withheld the answer", true
@@ -150,7 +158,7 @@ func reportedBy(info map[string]any) Tokens {
 // given and over the network when not.
 func (s settled) open(network *http.Client, next http.RoundTripper) *http.Client {
 	if next == nil {
-		next = network.Transport
+		next = traced(network.Transport)
 	}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

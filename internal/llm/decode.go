@@ -56,24 +56,20 @@ type wireParameter struct {
 var confidenceForm = regexp.MustCompile(`^(0\.[0-9]{2}|1\.00)$`)
 
 // decode reads an answer strictly. Problems say what is wrong in words of our own:
-// they go into a repair, where the model's would speak again. The error errSecret
-// is returned when the key stands in it.
-func decode(text string, key Secret) (agent.Output, []string, error) {
+// they go into a repair, where the model's would speak again.
+func decode(text string) (agent.Output, []string) {
 	if len(text) > maxAnswer {
-		return agent.Output{}, []string{fmt.Sprintf("the answer has more than %d bytes", maxAnswer)}, nil
+		return agent.Output{}, []string{fmt.Sprintf("the answer has more than %d bytes", maxAnswer)}
 	}
-	if err := strict([]byte(text), maxDepth, key, false); err != nil {
-		if errors.Is(err, errSecret) {
-			return agent.Output{}, nil, err
-		}
-		return agent.Output{}, []string{"the answer is not one strict JSON object: " + err.Error()}, nil
+	if err := strict([]byte(text), maxDepth, Secret{}, false); err != nil {
+		return agent.Output{}, []string{"the answer is not one strict JSON object: " + err.Error()}
 	}
 	var w wireOutput
 	if err := json.Unmarshal([]byte(text), &w, json.RejectUnknownMembers(true)); err != nil {
-		return agent.Output{}, []string{inOurWords(err)}, nil
+		return agent.Output{}, []string{inOurWords(err)}
 	}
 	if problems := w.problems(); len(problems) > 0 {
-		return agent.Output{}, problems, nil
+		return agent.Output{}, problems
 	}
 	return w.output()
 }
@@ -162,7 +158,7 @@ func (w wireOutput) problems() []string {
 	return out
 }
 
-func (w wireOutput) output() (agent.Output, []string, error) {
+func (w wireOutput) output() (agent.Output, []string) {
 	o := agent.Output{
 		Category: w.Category, Severity: w.Severity, Inconclusive: *w.Inconclusive, Summary: *w.Summary, ProbableCause: *w.ProbableCause,
 		Confidence: w.Confidence, Claims: []agent.Claim{}, Proposals: []agent.Proposal{},
@@ -174,11 +170,11 @@ func (w wireOutput) output() (agent.Output, []string, error) {
 		parameters := map[string]string{}
 		for _, q := range p.Parameters {
 			if _, twice := parameters[q.Name]; twice {
-				return agent.Output{}, []string{fmt.Sprintf("proposals[%d] gives a parameter twice", i)}, nil
+				return agent.Output{}, []string{fmt.Sprintf("proposals[%d] gives a parameter twice", i)}
 			}
 			parameters[q.Name] = q.Value
 		}
 		o.Proposals = append(o.Proposals, agent.Proposal{Action: p.Action, Target: p.Target, Parameters: parameters, Reason: p.Reason})
 	}
-	return o, nil, nil
+	return o, nil
 }

@@ -81,6 +81,10 @@ func failures(elsewhere string) map[string]failure {
 		"the key, escaped": {llmtest.Body(`{"choices":[{"message":{"content":"` + escaped(canary) + `"}}]}`), llm.CodeInvalidOutput, "the key stands in", 1},
 		"the key, escaped twice": {llmtest.Answer(strings.Replace(good(), "The instruction", escaped(canary), 1)), llm.CodeInvalidOutput,
 			"the key stands in", 1},
+		"the key, escaped twice in what is cut off": {llmtest.Finish(`{"summary":"`+escaped(canary)+`"`, "length"), llm.CodeInvalidOutput, "the key stands in", 1},
+		"the key, escaped twice in another tool":    {llmtest.ToolCall("shell", `{"command":"`+escaped(canary)+`"}`), llm.CodeInvalidOutput, "the key stands in", 1},
+		"the key, escaped twice in a field twice": {llmtest.Answer(`{"a":1,"a":2,"b":"` + escaped(canary) + `"}`), llm.CodeInvalidOutput,
+			"the key stands in", 1},
 	}
 }
 

@@ -29,8 +29,8 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		o, problems, err := decode(text, NewSecret("sk-canary"))
-		if err != nil || len(problems) > 0 {
+		o, problems := decode(text)
+		if len(problems) > 0 {
 			if !reflect.DeepEqual(o, agent.Output{}) {
 				t.Errorf("something is kept of a refused answer: %+v", o)
 			}

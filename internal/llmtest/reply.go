@@ -3,11 +3,12 @@ package llmtest
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"strconv"
 	"time"
+
+	"finobs/internal/redteam/hostile"
 )
 
 func send(w http.ResponseWriter, status int, contentType string, body []byte) {
@@ -47,30 +48,8 @@ func AnswerBy(f func(Request) string) Reply {
 // Usage answers with a text and these numbers of tokens.
 func Usage(text string, input, output int64) Reply {
 	return func(w http.ResponseWriter, _ Request) {
-		const here = "the text stands here"
-		b, err := json.Marshal(completion(object{"content": here}, "stop", input, output))
-		if err != nil {
-			panic("llmtest: " + err.Error()) // maps of strings and numbers
-		}
-		send(w, http.StatusOK, "application/json", bytes.Replace(b, []byte(`"`+here+`"`), quote(text), 1))
+		send(w, http.StatusOK, "application/json", hostile.Completion(text, input, output))
 	}
-}
-
-// quote writes a JSON string as json.Marshal does, but for bytes that are not
-// UTF-8, which it leaves as they are.
-func quote(s string) []byte {
-	out := []byte{'"'}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			out = append(out, '\\', c)
-		case c < ' ':
-			out = fmt.Appendf(out, "\\u%04x", c)
-		default:
-			out = append(out, c)
-		}
-	}
-	return append(out, '"')
 }
 
 // Finish answers with a text and a reason why it ends there, such as length or

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+
+	"finobs/internal/redteam/hostile"
 )
 
 // Request is one that the server got.
@@ -36,31 +38,13 @@ func (r Request) Messages() []Message {
 		out = append(out, Message{"system", form.System})
 	}
 	for _, m := range form.Messages {
-		out = append(out, Message{m.Role, textOf(m.Content)})
+		out = append(out, Message{m.Role, hostile.TextOf(m.Content)})
 	}
 	return out
 }
 
 // Message is what one role said.
 type Message struct{ Role, Text string }
-
-// textOf reads a content that is a string or a list of texts.
-func textOf(content json.RawMessage) string {
-	var s string
-	if json.Unmarshal(content, &s) == nil {
-		return s
-	}
-	var parts []struct {
-		Text string `json:"text"`
-	}
-	if json.Unmarshal(content, &parts) != nil {
-		return ""
-	}
-	for _, p := range parts {
-		s += p.Text
-	}
-	return s
-}
 
 // Reply answers one request.
 type Reply func(w http.ResponseWriter, r Request)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -64,7 +66,11 @@ func New(t testing.TB) Database {
 	if err := admin(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
+	d := database(name)
 	t.Cleanup(func() {
+		if err := closePools(d); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
 		if err := admin(context.Background(), "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("pgtest: %v", err)
 		}
@@ -73,7 +79,7 @@ func New(t testing.TB) Database {
 	if err := schema.Bootstrap(ctx, server.postgres.AdminURL(name)); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	return database(name)
+	return d
 }
 
 func database(name string) Database {
@@ -135,28 +141,79 @@ func admin(ctx context.Context, statement string) error {
 	return nil
 }
 
+// pools hold connections by URL until the test's database is dropped: under the race
+// detector a log-in takes longer than most statements.
+var pools struct {
+	sync.Mutex
+	of map[string]*sql.DB
+}
+
+func pool(databaseURL string) (*sql.DB, error) {
+	pools.Lock()
+	defer pools.Unlock()
+	if db := pools.of[databaseURL]; db != nil {
+		return db, nil
+	}
+	db, err := sql.Open("postgres", databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if pools.of == nil {
+		pools.of = map[string]*sql.DB{}
+	}
+	pools.of[databaseURL] = db
+	return db, nil
+}
+
+// closePools closes the connections to a database.
+func closePools(d Database) error {
+	pools.Lock()
+	defer pools.Unlock()
+	var err error
+	for _, url := range []string{d.Admin, d.Migrate, d.Worker, d.API, d.Sequencer} {
+		if db := pools.of[url]; db != nil {
+			err = errors.Join(err, db.Close())
+			delete(pools.of, url)
+		}
+	}
+	return err
+}
+
+// session lends a connection, and takes it back as a new one would be.
+func session(ctx context.Context, databaseURL string, do func(*sql.Conn) error) error {
+	db, err := pool(databaseURL)
+	if err != nil {
+		return err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	err = do(conn)
+	if _, reset := conn.ExecContext(ctx, "DISCARD ALL"); reset != nil { // such as within a transaction
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // it is thrown away
+	}
+	return err
+}
+
 // Exec runs SQL under a connection URL and returns its error.
 func Exec(t testing.TB, databaseURL, statement string, args ...any) error {
 	t.Helper()
-	db, err := sql.Open("postgres", databaseURL)
-	if err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	defer db.Close()
-	_, err = db.ExecContext(context.Background(), statement, args...)
-	return err
+	ctx := context.Background()
+	return session(ctx, databaseURL, func(c *sql.Conn) error {
+		_, err := c.ExecContext(ctx, statement, args...)
+		return err
+	})
 }
 
 // Value reads one value under a connection URL as text.
 func Value(t testing.TB, databaseURL, query string, args ...any) string {
 	t.Helper()
-	db, err := sql.Open("postgres", databaseURL)
-	if err != nil {
-		t.Fatalf("pgtest: %v", err)
-	}
-	defer db.Close()
+	ctx := context.Background()
 	var v sql.NullString
-	if err := db.QueryRowContext(context.Background(), query, args...).Scan(&v); err != nil {
+	err := session(ctx, databaseURL, func(c *sql.Conn) error { return c.QueryRowContext(ctx, query, args...).Scan(&v) })
+	if err != nil {
 		t.Fatalf("pgtest: %s: %v", query, err)
 	}
 	return v.String

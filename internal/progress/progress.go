@@ -2,43 +2,81 @@
 package progress
 
 import (
-	"fmt"
+	"io"
 	"os"
-	"strings"
 	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
 )
 
-// Bar is a bar on a terminal; elsewhere it is silent.
+// Bar is a bar on the standard error where that is a terminal; elsewhere it is
+// silent, and whoever uses it prints lines.
 type Bar struct {
 	what  string
-	shown time.Time
+	bytes bool
 	tty   bool
+	bar   *progressbar.ProgressBar // nil until there is something to show
 }
 
-const (
-	width    = 40
-	interval = 100 * time.Millisecond
-)
+// interval is how often a bar is drawn at most.
+const interval = 100 * time.Millisecond
 
-// New returns a bar on the standard error.
-func New(what string) *Bar {
-	info, err := os.Stderr.Stat()
-	return &Bar{what: what, tty: err == nil && info.Mode()&os.ModeCharDevice != 0}
+// New returns a bar that counts things.
+func New(what string) *Bar { return &Bar{what: what, tty: term.IsTerminal(int(os.Stderr.Fd()))} }
+
+// Bytes returns a bar that counts bytes.
+func Bytes(what string) *Bar {
+	b := New(what)
+	b.bytes = true
+	return b
+}
+
+// Terminal reports whether anybody sees the bar.
+func (b *Bar) Terminal() bool { return b.tty }
+
+// Describe says what is being done now.
+func (b *Bar) Describe(what string) {
+	b.what = what
+	if b.bar != nil {
+		b.bar.Describe(what)
+	}
 }
 
 // Show moves the bar; a total of 0 is not known yet.
 func (b *Bar) Show(done, total int64) {
-	if !b.tty || total == 0 || time.Since(b.shown) < interval && done < total {
+	if !b.tty || total == 0 {
 		return
 	}
-	b.shown = time.Now()
-	filled := int(min(done, total) * width / total)
-	fmt.Fprintf(os.Stderr, "\r%s [%s%s] %d/%d", b.what, strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done, total)
+	if b.bar == nil {
+		b.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription(b.what),
+			progressbar.OptionShowBytes(b.bytes), progressbar.OptionShowCount(), progressbar.OptionThrottle(interval),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionFullWidth())
+	}
+	b.bar.ChangeMax64(max(done, total))
+	_ = b.bar.Set64(done) // what cannot be drawn is not worth an error
 }
 
-// End leaves the bar's line.
+// Reader moves the bar while r is read; total is 0 when it is not known.
+func (b *Bar) Reader(r io.Reader, total int64) io.Reader { return &reader{r: r, bar: b, total: total} }
+
+type reader struct {
+	r           io.Reader
+	bar         *Bar
+	done, total int64
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.done += int64(n)
+	r.bar.Show(r.done, r.total)
+	return n, err
+}
+
+// End takes the bar off its line.
 func (b *Bar) End() {
-	if b.tty && !b.shown.IsZero() {
-		fmt.Fprintln(os.Stderr)
+	if b.bar != nil {
+		_ = b.bar.Clear()
+		b.bar = nil
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"finobs/internal/budget"
 	"finobs/internal/fault"
 	"finobs/internal/llm"
+	"finobs/internal/redteam/hostile"
 	"finobs/worker"
 )
 
@@ -38,36 +38,11 @@ func (m *model) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	m.requests, m.headers = append(m.requests, body), append(m.headers, r.Header)
-	const content = "the content stands here"
-	b, err := json.Marshal(map[string]any{
-		"id": "1", "object": "chat.completion", "model": "red-team",
-		"choices": []any{map[string]any{"index": 0, "finish_reason": "stop", "message": map[string]any{"role": "assistant", "content": content}}},
-		"usage":   map[string]any{"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
-	})
-	if err != nil {
-		return nil, err
-	}
-	b = bytes.Replace(b, []byte(`"`+content+`"`), quoted(m.answer(len(m.requests))), 1)
+	b := hostile.Completion(m.answer(len(m.requests)), 1000, 100)
 	return &http.Response{
 		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{"Content-Type": {"application/json"}},
 		Body: io.NopCloser(bytes.NewReader(b)), ContentLength: int64(len(b)), Request: r,
 	}, nil
-}
-
-// quoted is a JSON string that leaves bytes that are not UTF-8 as they are.
-func quoted(s string) []byte {
-	out := []byte{'"'}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			out = append(out, '\\', c)
-		case c < ' ':
-			out = fmt.Appendf(out, "\\u%04x", c)
-		default:
-			out = append(out, c)
-		}
-	}
-	return append(out, '"')
 }
 
 // settings are those of the model.
@@ -123,18 +98,7 @@ func message(request []byte, n int) string {
 	if json.Unmarshal(request, &form) != nil || n >= len(form.Messages) {
 		return ""
 	}
-	var text string
-	if json.Unmarshal(form.Messages[n].Content, &text) == nil {
-		return text
-	}
-	var parts []struct{ Text string }
-	if json.Unmarshal(form.Messages[n].Content, &parts) != nil {
-		return ""
-	}
-	for _, p := range parts {
-		text += p.Text
-	}
-	return text
+	return hostile.TextOf(form.Messages[n].Content)
 }
 
 // purse is a budget that lets every call pass.

@@ -5,10 +5,12 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"finobs/activities"
 	"finobs/internal/agent"
+	"finobs/internal/raceflag"
 	"finobs/internal/redteam/hostile"
 	"finobs/internal/rulebook"
 	"finobs/rulebooks"
@@ -42,7 +44,7 @@ func few(t *testing.T) []Text {
 	}
 	var out []Text
 	for n, text := range all {
-		if n%40 == 0 {
+		if n%raceflag.Of(40, 120) == 0 {
 			out = append(out, text)
 		}
 	}
@@ -78,20 +80,25 @@ func (t *team) matter(ctx context.Context, _ []Text) error {
 
 func TestTheSameAttackGivesTheSameReport(t *testing.T) {
 	t.Parallel()
-	var reports []Report
-	for range 2 {
-		x := setup(t)
-		for _, attack := range []func(context.Context, []Text) error{x.matter, x.texts, x.obedience, x.prompts, x.secrets} {
-			if err := attack(t.Context(), few(t)); err != nil {
-				t.Fatal(err)
+	var reports [2]Report
+	var both sync.WaitGroup
+	for n := range reports {
+		x, texts := setup(t), few(t)
+		both.Go(func() {
+			for _, attack := range []func(context.Context, []Text) error{x.matter, x.texts, x.obedience, x.prompts, x.secrets} {
+				if err := attack(t.Context(), texts); err != nil {
+					t.Error(err)
+					return
+				}
 			}
-		}
-		reports = append(reports, *x.report)
+			reports[n] = *x.report
+		})
 	}
+	both.Wait()
 	if !reflect.DeepEqual(reports[0], reports[1]) {
 		t.Errorf("the reports differ:\n%+v\n%+v", reports[0], reports[1])
 	}
-	if reports[0].Escaped != 0 || reports[0].Cases < 700 {
+	if reports[0].Escaped != 0 || reports[0].Cases < raceflag.Of(700, 600) {
 		t.Errorf("got %d cases, escaped: %+v", reports[0].Cases, reports[0].Escapes)
 	}
 }
@@ -185,10 +192,13 @@ func TestTheAttackFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	finds := func(name, class string, spoil func(*team)) {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			x := setup(t)
 			spoil(x)
 			attacks := map[string]func(context.Context, []Text) error{
-				"text: ": x.texts, "answer: of matter": x.matter, "canary: live links": x.secrets, "canary: refused answers": x.secrets,
+				"text: ": x.texts, "answer: of matter": x.matter,
+				"canary: live links":      func(context.Context, []Text) error { x.links(); return nil },
+				"canary: refused answers": func(ctx context.Context, _ []Text) error { return x.repairs(ctx) },
 			}
 			if err := attacks[class](t.Context(), aimed(t)); err != nil {
 				t.Fatal(err)

@@ -153,7 +153,7 @@ func (t *team) plans(ctx context.Context, bundle []agent.Evidence, o agent.Outpu
 		if err != nil {
 			return "", err
 		}
-		plan, err := remediation.PlanFor(kind, object, p.Parameters)
+		plan, err := remediation.PlanFor(kind, object, p.Parameters, func(kind, id string) (action.Object, string, error) { return t.desks.Read(ctx, kind, id) })
 		if err != nil { // recorded as not planned: nobody is asked for anything
 			plans = append(plans, fault.CodeOf(err))
 			continue

@@ -4,8 +4,6 @@
 package remediation
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -15,7 +13,6 @@ import (
 	"finobs/internal/action"
 	"finobs/internal/agent"
 	"finobs/internal/approval"
-	"finobs/internal/canonical"
 	"finobs/internal/fault"
 )
 
@@ -93,104 +90,13 @@ type Action struct {
 
 	Approval       approval.Status // empty: not asked for yet
 	ApprovalReason string
-}
 
-// Plan is the dry run of an action over an object that was read, with what would
-// take it back.
-type Plan struct {
-	action.Plan
-	Before       action.Object   `json:"before"`       // that was planned over
-	Compensation *action.Command `json:"compensation"` // nil: there is none
-}
-
-// PlanFor plans a proposal over its target as it is now.
-func PlanFor(t action.Type, o action.Object, parameters map[string]string) (Plan, error) {
-	params, err := t.ParseParams(parameters)
-	if err != nil {
-		return Plan{}, err
-	}
-	p, err := t.Plan(o, params)
-	if err != nil {
-		return Plan{}, err
-	}
-	out := Plan{Plan: p, Before: o}
-	if command, ok := t.Compensate(o, p); ok {
-		out.Compensation = &command
-	}
-	return out, nil
-}
-
-// PlanDigestDomain separates digests of plans with their compensation from every
-// other digest.
-const PlanDigestDomain = "finobs.remediation.v1"
-
-// Canonical returns the bytes that a plan is kept as, and its digest.
-func (p Plan) Canonical() ([]byte, string, error) {
-	inner, err := p.Plan.Canonical()
-	if err != nil {
-		return nil, "", err
-	}
-	plan, err := canonical.Parse(inner)
-	if err != nil {
-		return nil, "", err
-	}
-	o := canonical.Object{
-		"plan":   plan,
-		"before": canonical.Object{"kind": p.Before.Kind, "id": p.Before.ID, "version": p.Before.Version, "fields": object(p.Before.Fields)},
-	}
-	if p.Compensation != nil {
-		o["compensation"] = canonical.Object{"action": p.Compensation.Action, "parameters": object(p.Compensation.Parameters)}
-	}
-	b, err := canonical.JSON(o)
-	if err != nil {
-		return nil, "", err
-	}
-	return b, canonical.DigestBytes(PlanDigestDomain, b), nil
-}
-
-func object(m map[string]string) canonical.Object {
-	out := canonical.Object{}
-	for name, value := range m {
-		out[name] = value
-	}
-	return out
-}
-
-// ParsePlan reads what Canonical wrote, and refuses any other bytes.
-func ParsePlan(b []byte, digest string) (Plan, error) {
-	bad := func(why error) error {
-		return fault.Wrap(why, fault.Forbidden, "plan-broken", "the recorded plan is not the one that was made")
-	}
-	if got := canonical.DigestBytes(PlanDigestDomain, b); got != digest {
-		return Plan{}, bad(fmt.Errorf("it has digest %s, not %s", got, digest))
-	}
-	var form struct {
-		Plan struct {
-			action.Plan
-			Version string `json:"version"` // canonical forms hold no numbers
-		} `json:"plan"`
-		Before       action.Object   `json:"before"`
-		Compensation *action.Command `json:"compensation"`
-	}
-	if err := json.Unmarshal(b, &form); err != nil {
-		return Plan{}, bad(err)
-	}
-	p := Plan{Plan: form.Plan.Plan, Before: form.Before, Compensation: form.Compensation}
-	version, err := strconv.Atoi(form.Plan.Version)
-	if err != nil {
-		return Plan{}, bad(err)
-	}
-	p.Version = version
-	// Whatever was lost or added on the way shows as other bytes.
-	if _, again, err := p.Canonical(); err != nil || again != digest {
-		return Plan{}, bad(err)
-	}
-	return p, nil
+	Broken string // why the recorded plan cannot be read, for those who only look; such an action is never carried out
 }
 
 // Approvable is what people approve so that the action is carried out: the target
-// at the version that was planned over, each change, the command with its
-// parameters, and what would take it back.
+// and every object on which the plan depends, at the versions that were planned over,
+// each change, the command with its parameters, and what would take it back.
 func (x Action) Approvable() approval.Action {
 	p := map[string]string{
 		"action_version": strconv.Itoa(x.Plan.Version), "connector": x.Connector, "plan_digest": x.PlanDigest,
@@ -214,12 +120,12 @@ func (x Action) Approvable() approval.Action {
 			p[name] = value
 		}
 	}
+	targets := []approval.Target{{Kind: x.Plan.Target.Kind, ID: x.Connector + "/" + x.Plan.Target.ID, Version: x.Plan.Target.Version}}
+	for _, n := range x.Plan.Needs {
+		targets = append(targets, approval.Target{Kind: n.Kind, ID: n.Connector + "/" + n.ID, Version: n.Version})
+	}
 	return approval.Action{
-		Kind: KindPrefix + x.Plan.Action,
-		Targets: []approval.Target{
-			{Kind: x.Plan.Target.Kind, ID: x.Connector + "/" + x.Plan.Target.ID, Version: x.Plan.Target.Version},
-		},
-		Parameters: p, Requester: x.Requester, Desk: x.Desk, Mode: x.Mode,
+		Kind: KindPrefix + x.Plan.Action, Targets: targets, Parameters: p, Requester: x.Requester, Desk: x.Desk, Mode: x.Mode,
 	}
 }
 

@@ -2,7 +2,9 @@ package remediation_test
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -31,10 +33,22 @@ func settlement() action.Object {
 	}}
 }
 
+// instructions reads standing instructions, at version 3; there is no SSI-GONE, and
+// SSI-MUTE is not to be had now.
+func instructions(kind, id string) (action.Object, string, error) {
+	switch {
+	case kind != "ssi" || id == "SSI-GONE":
+		return action.Object{}, "", fault.New(fault.NotFound, "none", "there is none")
+	case id == "SSI-MUTE":
+		return action.Object{}, "", fault.New(fault.Unavailable, "down", "it is down")
+	}
+	return action.Object{Kind: kind, ID: id, Version: "3", Fields: map[string]string{"status": "active"}}, "static", nil
+}
+
 // plannedAction is an action as a run plans it.
 func plannedAction(t testing.TB) remediation.Action {
 	t.Helper()
-	plan, err := remediation.PlanFor(find(t, "settlement.amend_ssi"), settlement(), map[string]string{"ssi": "SSI-B"})
+	plan, err := remediation.PlanFor(find(t, "settlement.amend_ssi"), settlement(), map[string]string{"ssi": "SSI-B"}, instructions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,14 +75,56 @@ func TestPlanFor(t *testing.T) {
 		"a parameter too little": {nil, fault.Invalid},
 		"no eligible one":        {map[string]string{"ssi": "SSI-C"}, fault.Conflict},
 	} {
-		if _, err := remediation.PlanFor(find(t, "settlement.amend_ssi"), settlement(), tc.parameters); fault.KindOf(err) != tc.kind {
+		if _, err := remediation.PlanFor(find(t, "settlement.amend_ssi"), settlement(), tc.parameters, instructions); fault.KindOf(err) != tc.kind {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	down := action.Object{Kind: "gateway", ID: "GW-1", Version: "1", Fields: map[string]string{"status": "down", "restarts": "0"}}
-	plan, err := remediation.PlanFor(find(t, "gateway.restart"), down, nil)
+	plan, err := remediation.PlanFor(find(t, "gateway.restart"), down, nil, nil)
 	if err != nil || plan.Compensation != nil {
 		t.Errorf("what cannot be taken back: %+v, %v", plan, err)
+	}
+}
+
+// What a plan depends on is read when it is planned, and part of what is approved: the
+// instruction to which the money goes, and the one to which the compensation leads back.
+func TestPlansBindWhatTheyDependOn(t *testing.T) {
+	amend := find(t, "settlement.amend_ssi")
+	x := plannedAction(t)
+	if got := fmt.Sprint(x.Plan.Needs); got != "[{static ssi SSI-B 3} {static ssi SSI-A 3}]" {
+		t.Errorf("depends on %s", got)
+	}
+	if err := x.Plan.Complete(amend); err != nil {
+		t.Error(err)
+	}
+	for _, needs := range [][]remediation.Needed{nil, x.Plan.Needs[:1], x.Plan.Needs[1:]} {
+		other := x.Plan
+		other.Needs = needs
+		if err := other.Complete(amend); fault.CodeOf(err) != "plan-incomplete" || fault.KindOf(err) != fault.Forbidden {
+			t.Errorf("complete with %v: %v", needs, err)
+		}
+	}
+	o := settlement()
+	o.Fields["eligible_ssis"] = "SSI-A,SSI-B,SSI-GONE,SSI-MUTE"
+	plan := func(from, to string) (remediation.Plan, error) {
+		o.Fields["ssi"] = from
+		return remediation.PlanFor(amend, o, map[string]string{"ssi": to}, instructions)
+	}
+	if _, err := plan("SSI-A", "SSI-GONE"); fault.CodeOf(err) != "needed-not-found" || !strings.Contains(fault.MessageOf(err), "SSI-GONE") {
+		t.Errorf("planned over an instruction that nobody has: %v", err)
+	}
+	for _, ids := range [][2]string{{"SSI-A", "SSI-MUTE"}, {"SSI-MUTE", "SSI-A"}} {
+		if _, err := plan(ids[0], ids[1]); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("planned over an instruction that was not read: %v", err)
+		}
+	}
+	if p, err := plan("SSI-GONE", "SSI-B"); err != nil || p.Compensation != nil || len(p.Needs) != 1 || p.Complete(amend) != nil {
+		t.Errorf("taken back to an instruction that is gone: %+v, %v", p, err)
+	}
+	o.Fields["remaining_quantity"], o.Fields["remaining_amount"], o.Fields["ssi"], o.Fields["settlement_date"] = "82000", "18696000", "SSI-A", "2026-06-12"
+	p, err := remediation.PlanFor(find(t, "settlement.reinstruct"), o, map[string]string{"settlement_date": "2026-06-15"}, instructions)
+	if err != nil || fmt.Sprint(p.Needs) != "[{static ssi SSI-A 3}]" {
+		t.Errorf("a new instruction depends on %v, %v", p.Needs, err)
 	}
 }
 
@@ -104,10 +160,14 @@ func TestMatchesFindsEveryChange(t *testing.T) {
 		"another compensation": func(x *remediation.Action) {
 			x.Plan.Compensation = &action.Command{Action: "settlement.amend_ssi", Parameters: map[string]string{"ssi": "SSI-C"}}
 		},
-		"the amount":   func(x *remediation.Action) { x.Plan.AmountUSD = "1.00" },
-		"what moves":   func(x *remediation.Action) { x.Plan.Amount, x.Plan.Currency = "1", "EUR" },
-		"the quantity": func(x *remediation.Action) { x.Plan.Quantity = "1" },
-		"the notes":    func(x *remediation.Action) { x.Plan.Notes = nil },
+		"the amount":                   func(x *remediation.Action) { x.Plan.AmountUSD = "1.00" },
+		"what moves":                   func(x *remediation.Action) { x.Plan.Amount, x.Plan.Currency = "1", "EUR" },
+		"the quantity":                 func(x *remediation.Action) { x.Plan.Quantity = "1" },
+		"version of the instruction":   func(x *remediation.Action) { x.Plan.Needs[0].Version = "4" },
+		"id of the instruction":        func(x *remediation.Action) { x.Plan.Needs[0].ID = "SSI-C" },
+		"connector of the instruction": func(x *remediation.Action) { x.Plan.Needs[0].Connector = "other" },
+		"one instruction less":         func(x *remediation.Action) { x.Plan.Needs = x.Plan.Needs[:1] },
+		"the notes":                    func(x *remediation.Action) { x.Plan.Notes = nil },
 	} {
 		other := plannedAction(t)
 		change(&other)
@@ -123,7 +183,7 @@ func TestMatchesFindsEveryChange(t *testing.T) {
 func TestApprovable(t *testing.T) {
 	a := plannedAction(t).Approvable()
 	want := map[string]string{
-		"action_version": "1", "connector": "desk", "incident": "3", "run": "7", "change_ssi": "SSI-A → SSI-B", "parameter_ssi": "SSI-B",
+		"action_version": "2", "connector": "desk", "incident": "3", "run": "7", "change_ssi": "SSI-A → SSI-B", "parameter_ssi": "SSI-B",
 		"compensation": "settlement.amend_ssi ssi=SSI-A",
 	}
 	for name, value := range want {
@@ -131,7 +191,9 @@ func TestApprovable(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, a.Parameters[name], value)
 		}
 	}
-	if a.Kind != "remediation.settlement.amend_ssi" || len(a.Targets) != 1 || a.Targets[0] != (approval.Target{Kind: "settlement", ID: "desk/S-1001", Version: "7"}) {
+	if a.Kind != "remediation.settlement.amend_ssi" || !slices.Equal(a.Targets, []approval.Target{
+		{Kind: "settlement", ID: "desk/S-1001", Version: "7"}, {Kind: "ssi", ID: "static/SSI-B", Version: "3"}, {Kind: "ssi", ID: "static/SSI-A", Version: "3"},
+	}) {
 		t.Errorf("got %+v", a)
 	}
 	if _, err := a.Digest(); err != nil {
@@ -235,7 +297,7 @@ func TestPlansOfAnyTargetAreReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := remediation.PlanFor(found, o, map[string]string{"ssi": "SSI-B"})
+		plan, err := remediation.PlanFor(found, o, map[string]string{"ssi": "SSI-B"}, instructions)
 		if err != nil {
 			t.Skip(err)
 		}

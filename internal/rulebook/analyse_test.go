@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"finobs/internal/action"
 	"finobs/internal/agent"
 	"finobs/internal/desk"
 	"finobs/internal/fault"
@@ -43,11 +44,9 @@ func triage(t testing.TB) *rulebook.Rulebook {
 func scope() agent.Scope {
 	return agent.Scope{
 		Kind: agent.Triage, MaxProposals: agent.MaxProposals, Rulebook: true,
-		Allowed: func(action, _ string, _ map[string]string) error {
-			if !slices.Contains(rulebook.Actions(), action) {
-				return fault.New(fault.Invalid, "x", "unknown")
-			}
-			return nil
+		Allowed: func(name, _ string, _ map[string]string) error {
+			_, err := action.Find(name)
+			return err
 		},
 		Identifier: func(_, name string) bool { return name == "ssi" || name == "reference" },
 	}

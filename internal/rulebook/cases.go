@@ -73,8 +73,11 @@ const (
 
 // ReadCases reads labelled tickets from a CSV file, whose header says what layout it
 // has. Errors are faults of kind Invalid that name the line.
-func ReadCases(r io.Reader, o EvalOptions) (Cases, error) {
-	rows := csv.NewReader(io.LimitReader(r, maxCaseCSV))
+func ReadCases(r io.Reader, o EvalOptions) (Cases, error) { return readCases(r, o, maxCaseCSV) }
+
+func readCases(r io.Reader, o EvalOptions, most int64) (Cases, error) {
+	limited := &io.LimitedReader{R: r, N: most + 1}
+	rows := csv.NewReader(limited)
 	rows.ReuseRecord = true
 	header, err := rows.Read()
 	if err != nil {
@@ -92,6 +95,9 @@ func ReadCases(r io.Reader, o EvalOptions) (Cases, error) {
 	place := map[string]int{} // of each ticket
 	for {
 		row, err := rows.Read()
+		if limited.N <= 0 {
+			return Cases{}, fault.New(fault.TooLarge, "too-many-tickets", "the file has over %d bytes; measure a part of it", most)
+		}
 		if errors.Is(err, io.EOF) {
 			break
 		}

@@ -8,18 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"finobs/internal/action"
 	"finobs/internal/agent"
 	"finobs/internal/desk"
+	"finobs/internal/fault"
 )
-
-// Actions lists those that a rulebook may propose. What each of them needs, the
-// catalogue of actions says.
-func Actions() []string {
-	return []string{
-		"settlement.reinstruct", "settlement.amend_ssi", "settlement.partial", "trade.rebook", "order.cancel", "order.retry", "trader.block", "trader.unblock",
-		"strategy.block", "strategy.unblock", "feed.switch", "gateway.restart", "recon.rerun", "counterparty.notify",
-	}
-}
 
 // typedKinds are the kinds of evidence of which a parameter may be taken: finobs
 // read their facts from typed columns or through a connector.
@@ -75,11 +68,10 @@ func (l *loader) unweighed(f ruleForm, path ...any) error {
 func (l *loader) actions(f form, b *Rulebook) error {
 	for n, p := range f.Proposals {
 		path := []any{"proposals", n}
+		if err := l.ofCatalogue(p, path); err != nil {
+			return err
+		}
 		switch {
-		case !slices.Contains(Actions(), p.Action):
-			return l.at(fmt.Errorf("%q is none of %v", p.Action, Actions()), append(path, "action")...)
-		case !kindPattern.MatchString(p.Target):
-			return l.at(fmt.Errorf("%q must be the kind of the target, such as settlement", p.Target), append(path, "target")...)
 		case p.With != "" && !kindPattern.MatchString(p.With):
 			return l.at(fmt.Errorf("%q must be the kind of another object, such as ssi", p.With), append(path, "with")...)
 		case len(p.Words) > 0:
@@ -112,6 +104,33 @@ func (l *loader) actions(f form, b *Rulebook) error {
 			}
 		}
 		b.proposals = append(b.proposals, made)
+	}
+	return nil
+}
+
+// ofCatalogue refuses a proposal that the catalogue of actions does not have so: what
+// it proposes would be refused in every run.
+func (l *loader) ofCatalogue(p proposalForm, path []any) error {
+	known, err := action.Find(p.Action)
+	if err != nil {
+		return l.at(errors.New(fault.MessageOf(err)), append(path, "action")...)
+	}
+	if p.Target != known.TargetKind {
+		return l.at(fmt.Errorf("%q must be %s, the kind of what %s works on", p.Target, known.TargetKind, p.Action), append(path, "target")...)
+	}
+	parameters := map[string]bool{}
+	for _, parameter := range known.Parameters {
+		parameters[parameter.Name] = true
+		if p.Facts[parameter.Name] == "" && p.Values[parameter.Name] == "" && parameter.Required {
+			return l.at(fmt.Errorf("%s needs the parameter %s; give it under facts or values", p.Action, parameter.Name), path...)
+		}
+	}
+	for part, given := range map[string]map[string]string{"facts": p.Facts, "values": p.Values} {
+		for _, name := range slices.Sorted(maps.Keys(given)) {
+			if !parameters[name] {
+				return l.at(fmt.Errorf("%s has no parameter of this name; it has %v", p.Action, slices.Sorted(maps.Keys(parameters))), append(path, part, name)...)
+			}
+		}
 	}
 	return nil
 }

@@ -26,11 +26,11 @@ causes:
   - {name: cause.words, words: [expired], say: '"It expired at " + incident.system + "."'}
 proposals:
   - name: propose.restart
-    action: gateway.restart
-    target: gateway
+    action: counterparty.notify
+    target: counterparty
     when: target.get("status") == "down"
-    facts: {by: target.id}
-    values: {how: clean}
+    facts: {reference: target.id}
+    values: {template: buy_in_warning}
     say: '"down"'
 priority:
   severities: {1: critical, 2: low}
@@ -87,15 +87,19 @@ func TestErrorsNameTheLineAndTheElement(t *testing.T) {
 		{`'"money"'`, `'1 + 1'`, "it must be string"},
 		{`incident.system + "."`, `text`, "line 13: causes[0].say"},
 		{`incident.system + "."`, `incident.details.get("x")`, "line 13: causes[0].say"},
-		{"action: gateway.restart", "action: gateway.explode", "line 16: proposals[0].action"},
-		{"target: gateway", "target: ../x", "line 17: proposals[0].target"},
+		{"action: counterparty.notify", "action: gateway.explode", "line 16: proposals[0].action: there is no action"},
+		{"target: counterparty", "target: ../x", "line 17: proposals[0].target"},
+		{"target: counterparty", "target: trade", "must be counterparty, the kind of what counterparty.notify works on"},
+		{"{reference: target.id}", "{ref: target.id}", "counterparty.notify needs the parameter reference"},
+		{"{reference: target.id}", "{reference: target.id, by: target.id}", "line 19: proposals[0].facts.by: counterparty.notify has no parameter of this name"},
+		{"{template: buy_in_warning}", "{template: buy_in_warning, how: clean}", "line 20: proposals[0].values.how"},
 		{`target.get("status") == "down"`, `text.says("restart")`, "line 18: proposals[0].when"},
 		{`target.get("status") == "down"`, `incident.details.get("status") == "down"`, "line 18: proposals[0].when"},
 		{`target.get("status") == "down"`, `with.get("status") == "down"`, "line 15: proposals[0]: it reads another object"},
-		{"{by: target.id}", "{by: incident.system}", "line 19: proposals[0].facts.by"},
-		{"{by: target.id}", "{by: trade.colour}", "line 19: proposals[0].facts.by"},
-		{"{by: target.id}", "{how: target.id}", "under values as well"},
-		{"{how: clean}", "{how: 'https://x'}", "line 20: proposals[0].values.how"},
+		{"{reference: target.id}", "{reference: incident.system}", "line 19: proposals[0].facts.reference"},
+		{"{reference: target.id}", "{reference: trade.colour}", "line 19: proposals[0].facts.reference"},
+		{"{reference: target.id}", "{reference: target.id, template: target.id}", "under values as well"},
+		{"{template: buy_in_warning}", "{template: 'https://x'}", "line 20: proposals[0].values.template"},
 		{"when: target", "words: [down]\n    when: target", "what is said, never what is done"},
 		{"1: critical", "1: huge", "line 23: priority.severities.1"},
 		{"[1, 2]]", "[1]]", "line 25: priority.scales.2: row 2"},

@@ -15,10 +15,11 @@ import (
 type journal struct{ file *os.File } // nil file: nothing is kept
 
 // line is one change, and whole or not there: an effect and the object as it left
-// it are in one line.
+// it are in one line, and so are all objects of a seed.
 type line struct {
-	Effect *effect `json:"effect,omitempty"`
-	Object *held   `json:"object,omitempty"`
+	Seed   []Object `json:"seed,omitempty"`
+	Effect *effect  `json:"effect,omitempty"`
+	Object *held    `json:"object,omitempty"`
 }
 
 // openJournal replays a state file and opens it for more. The last line may be

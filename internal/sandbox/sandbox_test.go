@@ -351,3 +351,29 @@ func FuzzState(f *testing.F) {
 		again.Close()
 	})
 }
+
+// A sandbox that died while it was seeded has all of the desk when it begins again, or
+// it would play one that is half there.
+func TestADeskIsSeededWhole(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "state.jsonl")
+	open(t, whole).server.Close()
+	text, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{0, 1, len(text) / 2, len(text) - 1, len(text)} {
+		cut := filepath.Join(t.TempDir(), "state.jsonl")
+		if err := os.WriteFile(cut, text[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d := open(t, cut)
+		objects := 0
+		for _, kind := range sandbox.Kinds() {
+			_, got := d.call(http.MethodGet, "/v1/objects/"+kind+"?limit=500", "")
+			objects += len(got.Objects)
+		}
+		if seed, err := sandbox.DefaultSeed(); err != nil || objects != len(seed) {
+			t.Errorf("cut to %d of %d bytes it has %d objects, not %d: %v", size, len(text), objects, len(seed), err)
+		}
+	}
+}

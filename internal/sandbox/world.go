@@ -55,11 +55,7 @@ func openWorld(path string, seed []Object, takes time.Duration, now func() time.
 	if len(w.objects) > 0 {
 		return w, nil
 	}
-	lines := make([]line, 0, len(seed))
-	for _, o := range seed {
-		lines = append(lines, line{Object: &held{Object: o}})
-	}
-	return w, w.record(lines...)
+	return w, w.record(line{Seed: seed})
 }
 
 // record writes changes down and then makes them, in that order.
@@ -81,6 +77,9 @@ func (w *world) record(lines ...line) error {
 }
 
 func (w *world) replay(l line) error {
+	for _, o := range l.Seed {
+		w.objects[ref{o.Kind, o.ID}] = &held{Object: o}
+	}
 	if l.Object != nil {
 		w.objects[l.Object.ref()] = l.Object
 	}

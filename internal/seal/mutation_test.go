@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"finobs/internal/export"
+	"finobs/internal/raceflag"
 	"finobs/internal/seal"
 )
 
@@ -185,7 +186,7 @@ func (k *attacker) attack() (string, pair, bundle) {
 
 // None of ten thousand changed bundles is taken for a good one.
 func TestNoChangeIsAccepted(t *testing.T) {
-	tries := 10_000
+	tries := raceflag.Of(10_000, 3_000)
 	if testing.Short() {
 		tries = 1_000
 	}

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -425,10 +426,20 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		running, end := context.WithCancel(ctx)
 		var work sync.WaitGroup
 		work.Go(func() { s.Run(running) })
-		time.Sleep(time.Second)
+		all := []note.Verifier{b.verifier, fresh.verifier}
+		opened := func(text []byte) bool { // with just the keys of the phase
+			return !slices.ContainsFunc(all, func(v note.Verifier) bool {
+				_, err := ledger.OpenCheckpoint(text, origin, v)
+				return (err == nil) != slices.Contains(phase.opens, v)
+			})
+		}
+		var text []byte
+		var err error
+		for until := time.Now().Add(30 * time.Second); time.Now().Before(until) && (err != nil || !opened(text)); time.Sleep(50 * time.Millisecond) {
+			text, err = db.LatestCheckpoint(ctx)
+		}
 		end()
 		work.Wait()
-		text, err := db.LatestCheckpoint(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}

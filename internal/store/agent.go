@@ -53,41 +53,59 @@ type runRow struct {
 }
 
 func (r runRow) domain() (agent.Run, error) {
+	out := r.bare()
 	parameters := map[string]string{}
 	if err := json.Unmarshal(r.Parameters, &parameters); err != nil {
-		return agent.Run{}, fmt.Errorf("reading parameters of run %d: %w", r.RunID, err)
+		return out, fault.Wrap(err, fault.Forbidden, "run-broken", "the recorded parameters of run %d are not those of a run", r.RunID)
 	}
-	mode := approval.Live
-	if r.Simulation {
-		mode = approval.Simulation
-	}
-	a := approval.Action{Kind: agent.ActionPrefix + string(r.Kind), Parameters: parameters, Mode: mode}
+	a := approval.Action{Kind: agent.ActionPrefix + string(r.Kind), Parameters: parameters, Mode: out.Request.Mode}
 	if r.IncidentID > 0 {
 		a.Targets = []approval.Target{{Kind: "incident", ID: fmt.Sprint(r.IncidentID)}}
 	}
 	request, err := agent.RequestOf(a)
 	if err != nil {
-		return agent.Run{}, fmt.Errorf("reading run %d: %w", r.RunID, err)
+		return out, fault.Wrap(err, fault.Forbidden, "run-broken", "the recorded parameters of run %d are not those of a run", r.RunID)
 	}
-	out := agent.Run{
-		ID: r.RunID, ApprovalID: r.ApprovalID, Request: request, Status: r.Status, Failure: r.Failure,
-		Requester: approval.Person{Issuer: r.RequesterIss, Subject: r.RequesterSub}, Desk: r.Desk, WorkflowID: r.WorkflowID,
-		RequestID: r.RequestID, TraceID: r.TraceID, StartedAt: r.StartedAt.UTC(), EndedAt: momentOf(r.EndedAt), EvidenceSHA256: r.Evidence.String,
-	}
+	out.Request = request
 	if !r.Output.Valid {
 		return out, nil
 	}
-	out.Result = &agent.Result{
+	result := agent.Result{
 		OutputSHA256: r.Output.String, Version: r.Version.String, Fallback: r.Fallback,
 		Output: agent.Output{
 			Category: agent.Category(r.Category.String), Severity: desk.Severity(r.Severity.String), Inconclusive: r.Inconclusive.Bool,
 			Confidence: r.Confidence.Decimal.StringFixed(2),
 		},
 	}
-	if err := errors.Join(json.Unmarshal(r.Problems, &out.Result.Problems), json.Unmarshal(r.Suspicions, &out.Result.Suspicions)); err != nil {
-		return out, fmt.Errorf("reading result of run %d: %w", r.RunID, err)
+	if err := errors.Join(json.Unmarshal(r.Problems, &result.Problems), json.Unmarshal(r.Suspicions, &result.Suspicions)); err != nil {
+		return out, fault.Wrap(err, fault.Forbidden, "run-broken", "what was refused or suspected in run %d cannot be read", r.RunID)
 	}
+	out.Result = &result
 	return out, nil
+}
+
+// bare is what of a run needs no reading: neither what was asked in full, nor what
+// came of it.
+func (r runRow) bare() agent.Run {
+	mode := approval.Live
+	if r.Simulation {
+		mode = approval.Simulation
+	}
+	return agent.Run{
+		ID: r.RunID, ApprovalID: r.ApprovalID, Request: agent.Request{Kind: r.Kind, IncidentID: r.IncidentID, Mode: mode}, Status: r.Status, Failure: r.Failure,
+		Requester: approval.Person{Issuer: r.RequesterIss, Subject: r.RequesterSub}, Desk: r.Desk, WorkflowID: r.WorkflowID,
+		RequestID: r.RequestID, TraceID: r.TraceID, StartedAt: r.StartedAt.UTC(), EndedAt: momentOf(r.EndedAt), EvidenceSHA256: r.Evidence.String,
+	}
+}
+
+// shown is domain for those who only look: a row that somebody changed hides neither
+// itself nor any other.
+func (r runRow) shown() agent.Run {
+	out, err := r.domain()
+	if err != nil {
+		out.Broken = fault.MessageOf(err)
+	}
+	return out
 }
 
 // InsertRun records that a run begins. It returns a Conflict when its approval has
@@ -189,7 +207,7 @@ func (t *Tx) EndRun(ctx context.Context, r agent.Run, output []byte) error {
 		return err
 	}
 	o := r.Result.Output
-	_, err = t.exec(ctx, `
+	res, err := t.exec(ctx, `
 		UPDATE finobs.agent_run SET status = 'done', ended_at = $2, output_sha256 = $3, agent_version = $4, fallback = $5, category = $6,
 			severity = $7, confidence = $8, inconclusive = $9, problems = $10, suspicions = $11
 		WHERE run_id = $1 AND status = 'running'`,
@@ -197,15 +215,24 @@ func (t *Tx) EndRun(ctx context.Context, r agent.Run, output []byte) error {
 	if err != nil {
 		return fmt.Errorf("ending run %d: %w", r.ID, err)
 	}
+	if n, err := res.RowsAffected(); err == nil && n == 1 {
+		t.observeRun(string(r.Request.Kind), analystOf(*r.Result), "done")
+	}
 	return nil
 }
 
 // FailRun records that a run came to nothing.
 func (t *Tx) FailRun(ctx context.Context, id int64, why string) error {
-	_, err := t.exec(ctx, `UPDATE finobs.agent_run SET status = 'failed', failure = $2, ended_at = $3 WHERE run_id = $1 AND status = 'running'`, id, why, t.now)
+	var kind string
+	err := t.get(ctx, &kind, `UPDATE finobs.agent_run SET status = 'failed', failure = $2, ended_at = $3
+		WHERE run_id = $1 AND status = 'running' RETURNING kind`, id, why, t.now)
+	if errors.Is(err, sql.ErrNoRows) { // it ended before
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("failing run %d: %w", id, err)
 	}
+	t.observeRun(kind, "", "failed")
 	return nil
 }
 
@@ -219,13 +246,16 @@ func strings0(list []string) []string {
 
 // InsertVerdict records what a person thinks of a run, once.
 func (t *Tx) InsertVerdict(ctx context.Context, v agent.Verdict) error {
-	_, err := t.exec(ctx, `
+	var version string
+	err := t.get(ctx, &version, `
 		INSERT INTO finobs.agent_verdict (verdict_id, run_id, field, recommended, chosen, override_type, reason, by_iss, by_sub, created_at)
-		VALUES ($1, $2, $3, $4, $5, nullif($6, ''), $7, $8, $9, $10)`,
+		VALUES ($1, $2, $3, $4, $5, nullif($6, ''), $7, $8, $9, $10)
+		RETURNING (SELECT coalesce(agent_version, '') FROM finobs.agent_run WHERE run_id = $2)`,
 		v.ID, v.RunID, v.Field, v.Recommended, v.Chosen, v.Override, v.Reason, v.By.Issuer, v.By.Subject, t.now)
 	if err != nil {
 		return fmt.Errorf("recording verdict on run %d: %w", v.RunID, err)
 	}
+	t.observeVerdict(v, version)
 	return nil
 }
 

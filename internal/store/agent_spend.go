@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -80,11 +82,17 @@ func (t *Tx) Spend(ctx context.Context, id string) (budget.Use, error) {
 
 // SettleSpend replaces a reservation, once.
 func (t *Tx) SettleSpend(ctx context.Context, id string, u budget.Use) error {
-	_, err := t.exec(ctx, `UPDATE finobs.agent_spend SET calls = $2, tokens = $3, usd = $4, millis = $5, settled = true WHERE spend_id = $1 AND NOT settled`,
+	var desk string
+	err := t.get(ctx, &desk, `UPDATE finobs.agent_spend SET calls = $2, tokens = $3, usd = $4, millis = $5, settled = true
+		WHERE spend_id = $1 AND NOT settled RETURNING desk`,
 		id, u.Calls, u.Tokens, u.USD, u.Wall.Milliseconds())
+	if errors.Is(err, sql.ErrNoRows) { // it was settled before
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("settling reservation %s: %w", id, err)
 	}
+	t.observeSpend(desk, u.USD.InexactFloat64())
 	return nil
 }
 
@@ -107,21 +115,25 @@ func (t *Tx) KeepQuestion(ctx context.Context, runID int64, q agent.Question) (a
 	return out, nil
 }
 
-// InsertExchanges keeps what went to a model and came back, after what an earlier
-// attempt kept.
+// InsertExchanges keeps what went to a model and came back in the attempt that ends a
+// run, in the transaction that does. What attempts that died were told is not known;
+// that they may have asked is, by their reservations.
 func (t *Tx) InsertExchanges(ctx context.Context, runID int64, list []agent.Exchange) error {
 	for n, x := range list {
 		sum, err := t.putBlob(ctx, x.Bytes)
 		if err != nil {
 			return err
 		}
-		_, err = t.exec(ctx, `
+		var desk string
+		err = t.get(ctx, &desk, `
 			INSERT INTO finobs.agent_exchange (run_id, ordinal, exchange_sha256, provider, model, outcome, input_tokens, output_tokens, recorded_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+			RETURNING (SELECT desk FROM finobs.agent_run WHERE run_id = $1)`,
 			runID, n+1, sum, x.Provider, x.Model, x.Outcome, x.InputTokens, x.OutputTokens, t.now)
 		if err != nil {
 			return fmt.Errorf("keeping exchange %d of run %d: %w", n+1, runID, err)
 		}
+		t.observeExchange(desk, x)
 	}
 	return nil
 }

@@ -171,7 +171,7 @@ func (b books) plan(r agent.Run, ordinal int) remediation.Action {
 		b.t.Fatal(err)
 	}
 	o := action.Object{Kind: "gateway", ID: fmt.Sprintf("GW-%d-%d", r.ID, ordinal), Version: "1", Fields: map[string]string{"status": "down", "restarts": "0"}}
-	plan, err := remediation.PlanFor(found, o, nil)
+	plan, err := remediation.PlanFor(found, o, nil, nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -236,14 +236,74 @@ func TestActionsByStanding(t *testing.T) {
 	if err != nil || len(rest) != total-10 {
 		t.Errorf("the next page has %d, %v", len(rest), err)
 	}
-	toAsk, err := b.r.ActionsToAsk(ctx, 100)
-	if err != nil || len(toAsk) != 1 || toAsk[0].Standing() != "planned" {
-		t.Errorf("to ask: %+v, %v", toAsk, err)
+	toAsk, last, err := b.r.ActionsToAsk(ctx, 0, 100)
+	if err != nil || len(toAsk) != 1 || toAsk[0].Standing() != "planned" || last != 0 {
+		t.Errorf("to ask: %+v, %d, %v", toAsk, last, err)
 	}
 	for _, f := range []store.ActionFilter{{Simulation: "true"}, {Desk: "FX"}, {Type: "feed.switch"}, {RunID: 4711}, {IncidentID: 4711}, {Standing: "nonsense"}} {
 		if none, err := b.r.Actions(ctx, f, store.Page{Limit: 100}); err != nil || len(none) != 0 {
 			t.Errorf("%+v: %d, %v", f, len(none), err)
 		}
+	}
+}
+
+// Plans are asked for page by page: those that cannot be read, of which there may be
+// more than a page, keep no other from its turn; one that is asked for does not come
+// again.
+func TestActionsToAskGoOn(t *testing.T) {
+	b := openBooks(t)
+	r := b.run(agent.Remediate, b.incident(func(*incident.Incident) {}), "EQ")
+	var ids []int64
+	for n := range 7 {
+		ids = append(ids, b.plan(r, n+1).ID)
+	}
+	b.exec("UPDATE finobs.agent_action SET plan = 'x' WHERE action_id <= $1", ids[4])
+	b.exec("UPDATE finobs.agent_action SET asked = true WHERE action_id = $1", ids[5])
+	var found []int64
+	after, broken, looks := int64(0), 0, 0
+	for looks == 0 || after != 0 {
+		looks++
+		list, last, err := b.r.ActionsToAsk(ctx, after, 2)
+		if err != nil {
+			broken += strings.Count(err.Error(), "plan-broken")
+		}
+		for _, x := range list {
+			found = append(found, x.ID)
+		}
+		after = last
+	}
+	if looks != 4 || broken != 5 || fmt.Sprint(found) != fmt.Sprint(ids[6:]) {
+		t.Errorf("after %d looks, with %d broken ones: %v of %v", looks, broken, found, ids)
+	}
+}
+
+// A row that somebody changed says so, and hides no other.
+func TestBrokenRowsAreShownAsSuch(t *testing.T) {
+	b := openBooks(t)
+	r := b.run(agent.Remediate, b.incident(func(*incident.Incident) {}), "EQ")
+	other := b.run(agent.Remediate, r.Request.IncidentID, "EQ")
+	good, bad := b.plan(r, 1), b.plan(r, 2)
+	b.exec("UPDATE finobs.agent_action SET plan = convert_to(replace(convert_from(plan, 'UTF8'), 'down', 'up'), 'UTF8') WHERE action_id = $1", bad.ID)
+	b.exec(`UPDATE finobs.agent_run SET parameters = '{"targets": "no target"}' WHERE run_id = $1`, r.ID)
+	list, err := b.r.Actions(ctx, store.ActionFilter{}, store.Page{Limit: 10})
+	if err != nil || len(list) != 2 || list[0].ID != bad.ID || list[0].Broken == "" || list[0].Object() != bad.Object() || list[0].Plan.Action != "gateway.restart" ||
+		len(list[0].Plan.Changes) != 0 || list[1].Broken != "" || list[1].ID != good.ID {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if one, err := b.r.Action(ctx, bad.ID); err != nil || one.Broken != list[0].Broken {
+		t.Errorf("got %+v, %v", one, err)
+	}
+	runs, err := b.r.Runs(ctx, store.RunFilter{}, store.Page{Limit: 10})
+	if err != nil || len(runs) != 2 || runs[0].ID != other.ID || runs[0].Broken != "" || runs[1].ID != r.ID || runs[1].Broken == "" || runs[1].Request.IncidentID != r.Request.IncidentID {
+		t.Errorf("got %+v, %v", runs, err)
+	}
+	err = inTx(t, b.w, func(tx *store.Tx) error { _, err := tx.LockAction(ctx, bad.ID); return err })
+	if fault.CodeOf(err) != "plan-broken" {
+		t.Errorf("who acts is given it: %v", err)
+	}
+	err = inTx(t, b.w, func(tx *store.Tx) error { _, err := tx.LockRun(ctx, r.ID); return err })
+	if fault.CodeOf(err) != "run-broken" || fault.KindOf(err).Retryable() {
+		t.Errorf("who acts is given it: %v", err)
 	}
 }
 
@@ -312,6 +372,56 @@ func TestNoListOfAgentsScansTheTable(t *testing.T) {
 		what, query, _ := strings.Cut(name, "\n")
 		if plan := explained(t, b.db.API, query, args); strings.Contains(plan, "Seq Scan on agent_") {
 			t.Errorf("%s:\n%s", what, plan)
+		}
+	}
+	b.looks(t)
+}
+
+// looks makes most of the past: requests, runs and plans that are over. What is looked
+// for every few seconds walks through none of it.
+func (b books) looks(t *testing.T) {
+	t.Helper()
+	for _, statement := range []string{
+		`INSERT INTO finobs.approval_request (approval_id, workflow_id, first_run_id, kind, action, action_digest, policy, policy_id, policy_digest, requester_iss, requester_sub,
+				desk, is_simulation, reason, command, request_id, trace_id, created_at, expires_at, status, closed_at)
+			SELECT action_id, 'w' || action_id, 'r', 'remediation.gateway.restart', '', 'sha256:' || lpad(action_id::text, 64, '0'), '', 'p', 'sha256:' || repeat('0', 64), 'i', 's', '', false, '', '', '', '',
+				now(), now() + interval '1 day', 'rejected', now() FROM finobs.agent_action WHERE action_id > (SELECT max(approval_id) FROM finobs.approval_request)`,
+		`UPDATE finobs.agent_action SET status = 'planned', asked = true WHERE ordinal = 2 AND status = 'done'`,
+	} {
+		b.exec("SET session_replication_role = replica; " + statement)
+	}
+	b.exec("ANALYZE finobs.agent_run, finobs.agent_action, finobs.approval_request, finobs.export") //nolint:misspell // it is SQL
+	type look struct {
+		url, query, index string
+		args              []any
+	}
+	looks := map[string]look{
+		"plans to ask for":    {b.db.API, store.ToAskQuery, "agent_action_to_ask", []any{0, 50}},
+		"what has to end":     {b.db.Worker, store.OpenQuery, "agent_run_to_end", []any{0, 1000}},
+		"actions to end":      {b.db.Worker, store.OpenQuery, "agent_action_to_end", []any{0, 1000}},
+		"outcomes":            {b.db.Worker, store.OutcomesQuery, "agent_action_to_find_out", []any{time.Now(), 900.0, 1000}},
+		"outcomes for people": {b.db.API, store.TasksQuery, "agent_action_to_find_out", []any{true, true, true, "i", "s", 500}},
+	}
+	for _, standing := range []string{"planned", "pending", "approved", "rejected", "expired", "cancelled"} {
+		query, args := store.ActionQuery(store.ActionFilter{Standing: standing}, store.Page{Limit: 100})
+		index := "approval_request_"
+		switch standing {
+		case "planned":
+			index = "agent_action_to_ask"
+		case "rejected": // so are nearly all here
+			index = "_pkey"
+		}
+		looks["actions that are "+standing] = look{b.db.API, query, index, args}
+	}
+	for what, c := range looks {
+		plan := explained(t, c.url, c.query, c.args)
+		for _, table := range []string{"agent_action", "agent_run", "approval_request"} {
+			if strings.Contains(plan, "Seq Scan on "+table) {
+				t.Errorf("%s: walks through %s:\n%s", what, table, plan)
+			}
+		}
+		if !strings.Contains(plan, c.index) {
+			t.Errorf("%s: does not use %s:\n%s", what, c.index, plan)
 		}
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"finobs/internal/approval"
 	"finobs/internal/fault"
+	"finobs/internal/remediation"
 
 	"github.com/lib/pq"
 )
@@ -131,7 +133,8 @@ const (
 		approver_kind, approver_desk, on_behalf_of, fallback, summary_sha256`
 )
 
-// InsertRequest records a new request. A Conflict of code approval-open means
+// InsertRequest records a new request, and of one for a planned action that it is
+// asked for. A Conflict of code approval-open means
 // that the same action is open under another approval.
 func (t *Tx) InsertRequest(ctx context.Context, r approval.Request, a approval.Action) error {
 	_, err := t.exec(ctx, `
@@ -148,6 +151,13 @@ func (t *Tx) InsertRequest(ctx context.Context, r approval.Request, a approval.A
 	}
 	if err != nil {
 		return fmt.Errorf("recording approval %d: %w", r.ID, err)
+	}
+	t.observeRequest(r)
+	if !strings.HasPrefix(r.Kind, remediation.KindPrefix) {
+		return nil
+	}
+	if _, err := t.exec(ctx, `UPDATE finobs.agent_action SET asked = true WHERE action_id = $1`, r.ID); err != nil {
+		return fmt.Errorf("marking action %d as asked for: %w", r.ID, err)
 	}
 	return nil
 }
@@ -208,45 +218,52 @@ func (t *Tx) InsertDecision(ctx context.Context, d approval.Recorded) error {
 		s := string(text)
 		onBehalfOf = &s
 	}
-	_, err := t.exec(ctx, `
+	var kind string
+	err := t.get(ctx, &kind, `
 		INSERT INTO finobs.approval_decision (decision_id, approval_id, verdict, approver_iss, approver_sub, approver_key,
 			approver_roles, reason, token, outcome, outcome_reason, counted_as, trace_id, decided_at, recorded_at,
 			approver_kind, approver_desk, on_behalf_of, fallback, summary_sha256)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::uuid, $13, $14, $15, $16, $17, $18, $19, $20)`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, '')::uuid, $13, $14, $15, $16, $17, $18, $19, $20)
+		RETURNING (SELECT kind FROM finobs.approval_request WHERE approval_id = $2)`,
 		d.ID, d.ApprovalID, d.Verdict, d.Reviewer.Issuer, d.Reviewer.Subject, d.Reviewer.Key(),
 		pq.Array(roles), d.Reason, d.Token, d.Outcome, d.OutcomeReason, d.CountedAs, d.TraceID, d.DecidedAt, d.RecordedAt,
 		d.Reviewer.Kind, d.Reviewer.Desk, onBehalfOf, d.Fallback, d.SummarySHA256)
 	if err != nil {
 		return fmt.Errorf("recording decision %s: %w", d.ID, err)
 	}
+	t.observeDecision(kind, d)
 	return nil
 }
 
 // CloseRequest moves a request on from pending, or from approved to a status in
 // which it can no longer be used. useBy is set for Approved only.
 func (t *Tx) CloseRequest(ctx context.Context, id int64, to approval.Status, reason string, useBy *time.Time) error {
-	_, err := t.exec(ctx, `
+	var closed closedRow
+	err := t.get(ctx, &closed, `
 		UPDATE finobs.approval_request
 		SET status = $2, status_reason = $3, closed_at = coalesce(closed_at, $4), use_by = coalesce($5, use_by)
-		WHERE approval_id = $1`, id, to, reason, t.now, useBy)
+		WHERE approval_id = $1 RETURNING kind, created_at, closed_at`, id, to, reason, t.now, useBy)
 	if err != nil {
 		return fmt.Errorf("moving approval %d to %s: %w", id, to, err)
 	}
+	t.observeClosed(closed, to)
 	return nil
 }
 
 // ConsumeRequest spends an approval. It reports false when somebody else has
 // spent it, or it is not approved, or its last moment of use has passed.
 func (t *Tx) ConsumeRequest(ctx context.Context, id int64, by string) (bool, error) {
-	res, err := t.exec(ctx, `
+	var consumed closedRow
+	err := t.get(ctx, &consumed, `
 		UPDATE finobs.approval_request SET status = 'consumed', consumed_at = $2, consumed_by = $3
-		WHERE approval_id = $1 AND status = 'approved' AND consumed_at IS NULL AND use_by >= $2`, id, t.now, by)
+		WHERE approval_id = $1 AND status = 'approved' AND consumed_at IS NULL AND use_by >= $2
+		RETURNING kind, created_at, closed_at`, id, t.now, by)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("consuming approval %d: %w", id, err)
 	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return false, fmt.Errorf("consuming approval %d: %w", id, err)
-	}
-	return n == 1, nil
+	t.observeSpent(consumed)
+	return true, nil
 }

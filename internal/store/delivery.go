@@ -98,6 +98,7 @@ func (t *Tx) EndDelivery(ctx context.Context, d export.Delivery) error {
 	if err != nil {
 		return fmt.Errorf("recording the delivery of export %d: %w", d.ExportID, err)
 	}
+	t.observeDelivery(d)
 	return nil
 }
 

@@ -53,6 +53,16 @@ func (t *Tx) LastHeard(ctx context.Context) (detect.Heard, error) {
 	return out, nil
 }
 
+// DetectorDeclared reads when a worker made known last how a detector works: when it
+// began.
+func (t *Tx) DetectorDeclared(ctx context.Context, name detect.Name) (time.Time, error) {
+	var at time.Time
+	if err := t.get(ctx, &at, `SELECT updated_at FROM finobs.detector WHERE name = $1`, name); err != nil {
+		return time.Time{}, fmt.Errorf("reading when detector %s was declared: %w", name, err)
+	}
+	return at.UTC(), nil
+}
+
 // Bursts reads, for each system that refused something since the event after, the
 // window with the most refusals of those that a new one is in, and the last event
 // that it looked at.
@@ -174,6 +184,22 @@ func (t *Tx) FailedTrades(ctx context.Context) ([]detect.FailedTrade, bool, erro
 // mostOutcomes bounds how many unknown outcomes are looked at in one run.
 const mostOutcomes = 1000
 
+// outcomesQuery reads what UnknownOutcomes lists.
+const outcomesQuery = `
+	SELECT 'notification' AS what, notification_id::text AS id, status, detail, updated_at AS since FROM finobs.notification
+	WHERE status IN ('dead', 'unknown') AND updated_at < $1::timestamptz - $2 * interval '1 second'
+	UNION ALL
+	SELECT 'delivery', export_id || ' to ' || destination, status, detail, ended_at FROM (
+		SELECT DISTINCT ON (export_id, destination) export_id, destination, status, detail, ended_at
+		FROM finobs.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
+	WHERE status IN ('failed', 'unknown') AND ended_at < $1::timestamptz - $2 * interval '1 second'
+	UNION ALL
+	SELECT 'action', action_id::text, CASE status WHEN 'unknown' THEN status ELSE recovery END, type || ' on ' || target_kind || ' ' || target_id,
+		coalesce(sent_at, began_at) FROM finobs.agent_action
+	WHERE (status = 'unknown' OR recovery = 'compensation_unknown') AND NOT is_simulation
+		AND coalesce(sent_at, began_at) < $1::timestamptz - $2 * interval '1 second'
+	ORDER BY 1, 2 LIMIT $3`
+
 // UnknownOutcomes reads sendings, and actions on desks' systems, of which nobody knows what became, or that failed
 // for good, and at which nothing has happened for a while. It reports whether that
 // is all of them.
@@ -185,20 +211,7 @@ func (t *Tx) UnknownOutcomes(ctx context.Context, after time.Duration) ([]detect
 		Detail string    `db:"detail"`
 		Since  time.Time `db:"since"`
 	}
-	err := t.list(ctx, &rows, `
-		SELECT 'notification' AS what, notification_id::text AS id, status, detail, updated_at AS since FROM finobs.notification
-		WHERE status IN ('dead', 'unknown') AND updated_at < $1::timestamptz - $2 * interval '1 second'
-		UNION ALL
-		SELECT 'delivery', export_id || ' to ' || destination, status, detail, ended_at FROM (
-			SELECT DISTINCT ON (export_id, destination) export_id, destination, status, detail, ended_at
-			FROM finobs.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
-		WHERE status IN ('failed', 'unknown') AND ended_at < $1::timestamptz - $2 * interval '1 second'
-		UNION ALL
-		SELECT 'action', action_id::text, CASE status WHEN 'unknown' THEN status ELSE recovery END, type || ' on ' || target_kind || ' ' || target_id,
-			coalesce(sent_at, began_at) FROM finobs.agent_action
-		WHERE (status = 'unknown' OR recovery = 'compensation_unknown') AND NOT is_simulation
-			AND coalesce(sent_at, began_at) < $1::timestamptz - $2 * interval '1 second'
-		ORDER BY 1, 2 LIMIT $3`, t.now, after.Seconds(), mostOutcomes)
+	err := t.list(ctx, &rows, outcomesQuery, t.now, after.Seconds(), mostOutcomes)
 	if err != nil {
 		return nil, false, fmt.Errorf("looking for unknown outcomes: %w", err)
 	}
@@ -244,12 +257,15 @@ func (t *Tx) MoveDetector(ctx context.Context, name detect.Name, cursor int64) e
 // InsertDetectorRun records what a run found. The run of an attempt whose reply was
 // lost is there already.
 func (t *Tx) InsertDetectorRun(ctx context.Context, r detect.Run) error {
-	_, err := t.exec(ctx, `
+	res, err := t.exec(ctx, `
 		INSERT INTO finobs.detector_run (run_id, detector, workflow_id, started_at, examined, found, opened, resolved, asked_iss, asked_sub)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (run_id) DO NOTHING`,
 		r.ID, r.Detector, r.WorkflowID, t.now, r.Examined, r.Found, r.Opened, r.Resolved, r.AskedBy.Issuer, r.AskedBy.Subject)
 	if err != nil {
 		return fmt.Errorf("recording a run of detector %s: %w", r.Detector, err)
+	}
+	if n, err := res.RowsAffected(); err == nil && n == 1 {
+		t.observeDetector(string(r.Detector), r.Found, r.Opened, r.Resolved)
 	}
 	return nil
 }

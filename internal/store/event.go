@@ -174,6 +174,7 @@ func (t *Tx) PutEvents(ctx context.Context, list []event.Event) ([]int, error) {
 			places = append(places, i)
 		}
 	}
+	t.observeEvents(list, places)
 	return places, nil
 }
 

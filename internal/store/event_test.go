@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"finobs/internal/detect"
 	"finobs/internal/event"
 	"finobs/internal/incident"
 	"finobs/internal/pgtest"
@@ -229,6 +230,36 @@ func TestSilentSystems(t *testing.T) {
 		if got := silent(age); !slices.Equal(got, want) {
 			t.Errorf("after %s %v are silent, want %v", age, got, want)
 		}
+	}
+}
+
+// Feeds that never sent anything count from when a worker said what it expects.
+func TestDetectorsAreDeclaredWhenAWorkerBegins(t *testing.T) {
+	w, _, _ := open(t)
+	declared := func() (at time.Time) {
+		t.Helper()
+		err := store.InTx[*store.Tx](w)(ctx, func(tx *store.Tx) (err error) {
+			at, err = tx.DetectorDeclared(ctx, detect.StaleFeeds)
+			if err == nil && at.After(tx.Now()) {
+				t.Errorf("declared at %s, after %s", at, tx.Now())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	var last time.Time
+	for range 2 {
+		if err := w.SetDetectors(ctx, detect.Defaults()); err != nil {
+			t.Fatal(err)
+		}
+		at := declared()
+		if !at.After(last) || time.Since(at).Abs() > time.Minute {
+			t.Errorf("declared at %s, after %s", at, last)
+		}
+		last = at
 	}
 }
 

@@ -192,22 +192,29 @@ func (w *Writer) LastManifest(ctx context.Context) (number int64, sha256 string,
 // stands. When another export took the place in the chain of manifests meanwhile,
 // the error is a fault of kind Unavailable with code chain-moved.
 func (t *Tx) SealExport(ctx context.Context, id int64, s export.Seal) (bool, error) {
-	res, err := t.exec(ctx, `
+	var begun struct {
+		Dataset   string    `db:"dataset"`
+		CreatedAt time.Time `db:"created_at"`
+	}
+	err := t.get(ctx, &begun, `
 		UPDATE finobs.export SET status = 'sealed', snapshot = $2, snapshot_at = $3, checkpoint = $4, from_leaf = $5, to_leaf = $6,
 			reproducible = $7, file_name = $8, file_sha256 = decode($9, 'hex'), file_bytes = $10, content_sha256 = decode($11, 'hex'),
 			content_bytes = $12, row_count = $13, generator = $14, seal_number = $15, prev_manifest_sha256 = decode($16, 'hex'),
 			manifest_sha256 = decode($17, 'hex'), manifest = $18, key_id = $19, entry_id = $20, sealed_at = $21
-		WHERE export_id = $1 AND status = 'intended'`,
+		WHERE export_id = $1 AND status = 'intended' RETURNING dataset, created_at`,
 		id, s.Snapshot, s.SnapshotAt, s.Checkpoint, s.FromLeaf, s.ToLeaf, s.Reproducible, s.FileName, s.FileSHA256, s.FileBytes, s.ContentSHA256,
 		s.ContentBytes, s.Rows, s.Generator, s.Number, s.PrevManifest, s.ManifestSHA256, s.Manifest, s.KeyID, s.EntryID, s.SealedAt)
 	if violates(err, "export_seal_number_is_taken_once") || violates(err, "export_manifest_has_one_successor") {
 		return false, fault.Wrap(err, fault.Unavailable, "chain-moved", "another export took place %d in the chain of manifests", s.Number)
 	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("sealing export %d: %w", id, err)
 	}
-	n, err := res.RowsAffected()
-	return n == 1, err
+	t.observeSeal(begun.Dataset, begun.CreatedAt, s)
+	return true, nil
 }
 
 // CompleteBundle records that every file of the bundle is in the store.

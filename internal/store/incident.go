@@ -15,6 +15,7 @@ import (
 	"finobs/internal/fault"
 	"finobs/internal/incident"
 
+	"github.com/lib/pq"
 	"github.com/shopspring/decimal"
 )
 
@@ -172,7 +173,10 @@ type IncidentFilter struct {
 	System   string
 	Priority string
 	Parent   int64
-	Overdue  bool // not acknowledged, or not resolved, by when it was promised
+	Text     string // that stands in the title, the description, the system or the subject, in any case of letters
+	Overdue  bool   // not acknowledged, or not resolved, by when it was promised
+
+	desks pq.StringArray // see Sighted
 }
 
 func (f IncidentFilter) conditions() conditions {
@@ -184,8 +188,14 @@ func (f IncidentFilter) conditions() conditions {
 			c.add(equal.column+" = ?", equal.value)
 		}
 	}
+	if f.desks != nil {
+		c.add("desk = ANY (?)", f.desks)
+	}
 	if f.Parent != 0 {
 		c.add("parent_id = ?", f.Parent)
+	}
+	if f.Text != "" { // no pattern: % and _ are characters like others
+		c.add(`strpos(lower(concat_ws(E'\n', title, description, system, subject_id)), lower(?)) > 0`, f.Text)
 	}
 	if f.Overdue {
 		c.text += ` AND (status = 'open' AND ack_due_at < clock_timestamp() OR status IN ('open', 'acknowledged') AND resolve_due_at < clock_timestamp())`

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"finobs/internal/incident"
+
+	"github.com/lib/pq"
 )
 
 type occurrenceRow struct {
@@ -100,6 +102,8 @@ type IncidentWindow struct {
 	Desk     string
 	Owner    string
 	Kind     string
+
+	desks pq.StringArray // see Sighted
 }
 
 // IncidentCount counts incidents that have the same of everything that is counted
@@ -136,12 +140,13 @@ type RoundTimes struct {
 }
 
 const incidentWindowWhere = ` AND ($1::timestamptz IS NULL OR %[1]s >= $1) AND ($2::timestamptz IS NULL OR %[1]s < $2)
-	AND ($3 = '' OR i.origin = $3) AND ($4 = '' OR i.desk = $4) AND ($5 = '' OR i.owner = $5) AND ($6 = '' OR i.kind = $6)`
+	AND ($3 = '' OR i.origin = $3) AND ($4 = '' OR i.desk = $4) AND ($5 = '' OR i.owner = $5) AND ($6 = '' OR i.kind = $6)
+	AND ($7::text[] IS NULL OR i.desk = ANY ($7))`
 
 // IncidentMetrics computes figures over incidents. Those that were merged count
 // with their survivors.
 func (r *Reader) IncidentMetrics(ctx context.Context, w IncidentWindow) (counts []IncidentCount, times RoundTimes, err error) {
-	args := []any{moment(w.From), moment(w.To), w.Origin, w.Desk, w.Owner, w.Kind}
+	args := []any{moment(w.From), moment(w.To), w.Origin, w.Desk, w.Owner, w.Kind, w.desks}
 	counts = []IncidentCount{}
 	err = r.db.SelectContext(ctx, &counts, `SELECT status, severity, kind, owner, count(*) AS n, sum(occurrences)::bigint AS occurrences, max(occurrences) AS most
 		FROM api.incident AS i WHERE merged_into IS NULL`+fmt.Sprintf(incidentWindowWhere, "i.opened_at")+`

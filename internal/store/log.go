@@ -21,7 +21,7 @@ type Sequencer struct{ db *db }
 
 // OpenSequencer connects to the database that url names.
 func OpenSequencer(ctx context.Context, url string) (*Sequencer, error) {
-	d, err := open(ctx, url)
+	d, err := open(ctx, url, "sequencer")
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +161,9 @@ func (s *Sequencer) store(ctx context.Context, tx *sqlx.Tx, old, grown ledger.Tr
 		{`INSERT INTO ledger.tile (level, n, hashes) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])
 			ON CONFLICT (level, n) DO UPDATE SET hashes = excluded.hashes`,
 			[]any{pq.Array(levels), pq.Array(numbers), pq.ByteaArray(hashes)}},
-		{`UPDATE ledger.tree SET size = $1, root = $2, last_xid = $3::xid8, last_entry = $4, grown_at = clock_timestamp()`,
-			[]any{grown.Size, grown.Root[:], b.lastXid, b.ids[len(b.ids)-1]}},
+		{`UPDATE ledger.tree SET size = $1, root = $2, last_xid = $3::xid8, last_entry = $4, grown_at = clock_timestamp()
+			RETURNING pg_notify($5, '')`,
+			[]any{grown.Size, grown.Root[:], b.lastXid, b.ids[len(b.ids)-1], logChannel}},
 	} {
 		stmt, err := s.db.statement(ctx, step.query)
 		if err != nil {

@@ -81,6 +81,9 @@ type ApprovalFilter struct {
 	Assignee  string // sub
 	RiskTier  string
 	Escalated string // true, false or empty
+	Simulated string // dito
+
+	desks pq.StringArray // see Sighted
 
 	ByDeadline    bool      // the one that expires first comes first
 	AfterDeadline time.Time // with ByDeadline: the deadline of the last row of the page before; its id is Page.Before
@@ -107,6 +110,12 @@ func (f ApprovalFilter) where() (string, []any) {
 	}
 	if f.Escalated != "" {
 		add("(escalation_level > 0) = ?", f.Escalated == "true")
+	}
+	if f.Simulated != "" {
+		add("is_simulation = ?", f.Simulated == "true")
+	}
+	if f.desks != nil {
+		add("desk = ANY (?)", f.desks)
 	}
 	return query, args
 }
@@ -212,7 +221,7 @@ func (r *Reader) History(ctx context.Context, subjectKind, subjectID string) ([]
 type SecurityEvent struct {
 	EntryID   string // UUID
 	Idem      string // the same event is appended once
-	Action    string // authenticate, authorize, dev_insecure, read_artefact
+	Action    string // authenticate, authorize, dev_insecure, read_artefact, read_audit; sign_in for one that was refused, signed_in, signed_out
 	Reason    string
 	Actor     approval.Principal // zero when nobody was authenticated
 	Route     string

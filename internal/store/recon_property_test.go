@@ -194,6 +194,7 @@ func named(list []recon.Break, mirrored bool) []string {
 // What is found is what was planted, in whatever order and spelling the files are
 // written; with the sides swapped it is the same the other way round.
 func TestGeneratedBooksHaveExactlyThePlantedBreaks(t *testing.T) {
+	t.Parallel()
 	w, _, _ := open(t)
 	p := profileOf(t, booksProfile)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -302,6 +303,7 @@ match:
 // Likeness never matches across what must agree, matches one to one, and says how
 // sure it is.
 func TestLikenessNeverCrossesItsConstraints(t *testing.T) {
+	t.Parallel()
 	w, _, _ := open(t)
 	p := profileOf(t, likenessProfile)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -61,6 +61,7 @@ func side(prices map[string]string) []byte {
 
 // Over any runs, a break is open when the last run that could have shown it did.
 func TestBreaksAgreeWithTheOracleOverRuns(t *testing.T) {
+	t.Parallel()
 	w, r, db := open(t)
 	p := profileOf(t, booksProfile)
 	rapid.Check(t, func(rt *rapid.T) {

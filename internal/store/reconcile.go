@@ -12,21 +12,25 @@ import (
 	"github.com/lib/pq"
 )
 
+// openQuery reads the requests that the reconciler looks at, each kind by an index
+// that holds no other: what is over makes it no slower.
+const openQuery = `SELECT approval_id, workflow_id, first_run_id, kind, action_digest, desk, is_simulation,
+		request_id, trace_id, created_at, expires_at, status, closed_at, use_by
+	FROM finobs.approval_request WHERE approval_id IN (
+		(SELECT approval_id FROM finobs.approval_request WHERE status IN ('pending', 'approved') AND approval_id > $1 ORDER BY 1 LIMIT $2)
+		UNION ALL (SELECT approval_id FROM finobs.export WHERE status = 'intended' AND schedule_id IS NULL AND approval_id > $1 ORDER BY 1 LIMIT $2)
+		UNION ALL (SELECT approval_id FROM finobs.agent_run WHERE status = 'running' AND approval_id > $1 ORDER BY 1 LIMIT $2)
+		UNION ALL (SELECT action_id FROM finobs.agent_action
+			WHERE leased AND status <> 'unknown' AND recovery <> 'compensation_unknown' AND action_id > $1 ORDER BY 1 LIMIT $2))
+	ORDER BY approval_id LIMIT $2`
+
 // OpenRequests lists requests that are pending or approved, and those that are
 // consumed by an export that is not complete, by a run that goes on or by an action
 // that needs its workflow (see remediation.Action.Abandonable), by id from after
 // on. What was asked for, and under which policy, is left out.
 func (w *Writer) OpenRequests(ctx context.Context, after int64, limit int) ([]approval.Request, error) {
 	var rows []requestRow
-	err := w.db.SelectContext(ctx, &rows, `SELECT approval_id, workflow_id, first_run_id, kind, action_digest, desk, is_simulation,
-			request_id, trace_id, created_at, expires_at, status, closed_at, use_by
-		FROM finobs.approval_request
-		WHERE approval_id > $1 AND (status IN ('pending', 'approved')
-			OR approval_id IN (SELECT approval_id FROM finobs.export WHERE status = 'intended' AND schedule_id IS NULL)
-			OR approval_id IN (SELECT approval_id FROM finobs.agent_run WHERE status = 'running')
-			OR approval_id IN (SELECT action_id FROM finobs.agent_action WHERE leased AND status <> 'unknown' AND recovery <> 'compensation_unknown'))
-		ORDER BY approval_id LIMIT $2`, after, limit)
-	if err != nil {
+	if err := w.db.SelectContext(ctx, &rows, openQuery, after, limit); err != nil {
 		return nil, fmt.Errorf("listing open approvals: %w", classify(err))
 	}
 	return collect(rows, requestRow.domain)

@@ -8,14 +8,21 @@ import (
 	"slices"
 	"time"
 
+	"finobs/internal/action"
 	"finobs/internal/approval"
 	"finobs/internal/fault"
 	"finobs/internal/remediation"
+
+	"github.com/lib/pq"
 )
 
 const actionColumns = `action_id, run_id, ordinal, incident_id, connector, plan, plan_digest, risk_tier, is_simulation, requester_iss, requester_sub, desk,
 	reason, planned_at, status, status_reason, recovery, recovery_reason, leased, coalesce(idem_key, '') AS idem_key, sent_at, effect_id, began_at, ended_at,
 	resolved_iss, resolved_sub`
+
+// shownActionColumns are those of the view api.agent_action, with what says what a
+// plan is about when the plan itself cannot be read.
+const shownActionColumns = actionColumns + `, approval_status, approval_reason, type, type_version, target_kind, target_id, target_version`
 
 type actionRow struct {
 	ActionID       int64                `db:"action_id"`
@@ -46,6 +53,11 @@ type actionRow struct {
 	ResolvedSub    string               `db:"resolved_sub"`
 	Approval       sql.NullString       `db:"approval_status"`
 	ApprovalReason sql.NullString       `db:"approval_reason"`
+	Type           string               `db:"type"`
+	TypeVersion    int                  `db:"type_version"`
+	TargetKind     string               `db:"target_kind"`
+	TargetID       string               `db:"target_id"`
+	TargetVersion  string               `db:"target_version"`
 }
 
 func (r actionRow) domain() (remediation.Action, error) {
@@ -53,6 +65,25 @@ func (r actionRow) domain() (remediation.Action, error) {
 	if err != nil {
 		return remediation.Action{}, fmt.Errorf("reading action %d: %w", r.ActionID, err)
 	}
+	return r.with(plan), nil
+}
+
+// shown is domain for those who only look: a plan that is not the one that was made
+// hides neither its row nor any other. What it is about is then what the columns
+// say, which prove nothing.
+func (r actionRow) shown() remediation.Action {
+	plan, err := remediation.ParsePlan(r.Plan, r.PlanDigest)
+	if err == nil {
+		return r.with(plan)
+	}
+	x := r.with(remediation.Plan{Plan: action.Plan{
+		Action: r.Type, Version: r.TypeVersion, Target: approval.Target{Kind: r.TargetKind, ID: r.TargetID, Version: r.TargetVersion},
+	}})
+	x.Broken = fault.MessageOf(err)
+	return x
+}
+
+func (r actionRow) with(plan remediation.Plan) remediation.Action {
 	mode := approval.Live
 	if r.Simulation {
 		mode = approval.Simulation
@@ -64,7 +95,7 @@ func (r actionRow) domain() (remediation.Action, error) {
 		RecoveryReason: r.RecoveryReason, Leased: r.Leased, Key: r.Key, SentAt: momentOf(r.SentAt), EffectID: r.EffectID, BeganAt: momentOf(r.BeganAt),
 		EndedAt: momentOf(r.EndedAt), ResolvedBy: approval.Person{Issuer: r.ResolvedIss, Subject: r.ResolvedSub},
 		Approval: approval.Status(r.Approval.String), ApprovalReason: r.ApprovalReason.String,
-	}, nil
+	}
 }
 
 // NextApprovalID takes an approval id that nobody else gets.
@@ -162,16 +193,23 @@ type ActionFilter struct {
 	RunID      int64
 	Desk       string
 	Simulation string // true or false
+
+	desks pq.StringArray // see Sighted
 }
 
-// Actions lists actions, newest first.
+// Actions lists actions, newest first. One whose plan is broken says so, see
+// remediation.Action.Broken.
 func (r *Reader) Actions(ctx context.Context, f ActionFilter, p Page) ([]remediation.Action, error) {
 	var rows []actionRow
 	query, args := actionQuery(f, p)
 	if err := r.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("listing actions: %w", classify(err))
 	}
-	return collect(rows, actionRow.domain)
+	out := make([]remediation.Action, 0, len(rows))
+	for _, row := range rows {
+		out = append(out, row.shown())
+	}
+	return out, nil
 }
 
 // actionQuery leaves conditions out by a parameter that says so: the planner knows
@@ -181,42 +219,48 @@ func actionQuery(f ActionFilter, p Page) (string, []any) {
 	switch s := remediation.Status(f.Standing); {
 	case s == "":
 		standing = `$2 = ''`
-	case !slices.Contains(remediation.Statuses(), s) || s == remediation.Planned || s == remediation.Executing || s == remediation.Superseded:
-		// Of what is planned, the approval says where it stands. The statuses are named
-		// besides, for the index.
-		standing = `status IN ('planned', $2) AND $2 = CASE WHEN status <> 'planned' THEN status WHEN approval_status IS NULL THEN 'planned'
-				WHEN approval_status = 'consumed' THEN 'executing' ELSE approval_status END`
+	case s == remediation.Planned:
+		standing = `status = $2 AND NOT asked AND approval_status IS NULL`
+	case s == remediation.Executing || s == remediation.Superseded:
+		// The statuses are named besides, for the index.
+		standing = `status IN ('planned', $2) AND $2 = CASE WHEN status <> 'planned' THEN status WHEN approval_status = 'consumed' THEN 'executing' ELSE approval_status END`
+	case !slices.Contains(remediation.Statuses(), s): // of what is planned, the approval says where it stands
+		standing = `status = 'planned' AND approval_status = $2 AND $2 <> 'consumed'`
 	}
-	return `SELECT ` + actionColumns + `, approval_status, approval_reason FROM api.agent_action
+	return `SELECT ` + shownActionColumns + ` FROM api.agent_action
 		WHERE ($1 = 0 OR action_id < $1) AND ` + standing + ` AND ($3 = '' OR type = $3) AND ($4 = 0 OR incident_id = $4) AND ($5 = 0 OR run_id = $5)
-			AND ($6 = '' OR desk = $6) AND ($7 = '' OR is_simulation = ($7 = 'true'))
+			AND ($6 = '' OR desk = $6) AND ($7 = '' OR is_simulation = ($7 = 'true'))` + aboutDesks("agent_action", 9) + `
 		ORDER BY action_id DESC LIMIT $8`,
-		[]any{p.Before, f.Standing, f.Type, f.IncidentID, f.RunID, f.Desk, f.Simulation, p.Limit}
+		[]any{p.Before, f.Standing, f.Type, f.IncidentID, f.RunID, f.Desk, f.Simulation, p.Limit, f.desks}
 }
 
-// Action reads one action; a fault of kind NotFound when there is none.
+// Action reads one action, as Actions does; a fault of kind NotFound when there is
+// none.
 func (r *Reader) Action(ctx context.Context, id int64) (remediation.Action, error) {
 	var row actionRow
-	err := r.db.GetContext(ctx, &row, `SELECT `+actionColumns+`, approval_status, approval_reason FROM api.agent_action WHERE action_id = $1`, id)
+	err := r.db.GetContext(ctx, &row, `SELECT `+shownActionColumns+` FROM api.agent_action WHERE action_id = $1`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return remediation.Action{}, fault.New(fault.NotFound, "no-such-action", "there is no action %d", id)
 	}
 	if err != nil {
 		return remediation.Action{}, fmt.Errorf("reading action %d: %w", id, classify(err))
 	}
-	return row.domain()
+	return row.shown(), nil
 }
 
+// toAskQuery reads the planned actions after an id for which nobody asked for
+// approval yet.
+const toAskQuery = `SELECT ` + actionColumns + `, approval_status, approval_reason FROM api.agent_action
+	WHERE status = 'planned' AND NOT asked AND approval_status IS NULL AND action_id > $1 ORDER BY action_id LIMIT $2`
+
 // ActionsToAsk lists the planned actions for which nobody asked for approval yet,
-// oldest first. Those whose plan is broken are in the error, beside all others.
-func (r *Reader) ActionsToAsk(ctx context.Context, limit int) ([]remediation.Action, error) {
+// by id from after on, and returns the last id that it looked at, or 0 when there is
+// none beyond. Those whose plan is broken are in the error, beside all others.
+func (r *Reader) ActionsToAsk(ctx context.Context, after int64, limit int) (list []remediation.Action, last int64, err error) {
 	var rows []actionRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+actionColumns+`, approval_status, approval_reason FROM api.agent_action
-		WHERE status = 'planned' AND approval_status IS NULL ORDER BY action_id LIMIT $1`, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing actions to ask for: %w", classify(err))
+	if err := r.db.SelectContext(ctx, &rows, toAskQuery, after, limit); err != nil {
+		return nil, after, fmt.Errorf("listing actions to ask for: %w", classify(err))
 	}
-	var out []remediation.Action
 	var broken error
 	for _, row := range rows {
 		x, err := row.domain()
@@ -224,9 +268,12 @@ func (r *Reader) ActionsToAsk(ctx context.Context, limit int) ([]remediation.Act
 			broken = errors.Join(broken, fmt.Errorf("action %d: %w", row.ActionID, err))
 			continue
 		}
-		out = append(out, x)
+		list = append(list, x)
 	}
-	return out, broken
+	if len(rows) == limit {
+		last = rows[limit-1].ActionID
+	}
+	return list, last, broken
 }
 
 // ActionCount counts actions that are alike.

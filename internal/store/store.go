@@ -16,10 +16,12 @@ import (
 	"finobs/desks"
 	"finobs/internal/deskfile"
 	"finobs/internal/fault"
+	"finobs/internal/telemetry"
 
 	"github.com/XSAM/otelsql"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
 )
 
@@ -35,11 +37,14 @@ const (
 type db struct {
 	*sqlx.DB
 	prepared sync.Map // query text -> *sqlx.Stmt
+	stats    metric.Registration
 }
 
-func open(ctx context.Context, url string) (*db, error) {
-	raw, err := otelsql.Open("postgres", url,
-		otelsql.WithAttributes(semconv.DBSystemNamePostgreSQL),
+// open connects. The pool's name tells its figures from those of others in the same
+// process.
+func open(ctx context.Context, url, pool string) (*db, error) {
+	about := otelsql.WithAttributes(semconv.DBSystemNamePostgreSQL, telemetry.Pool.Of(pool))
+	raw, err := otelsql.Open("postgres", url, about,
 		otelsql.WithSpanOptions(otelsql.SpanOptions{
 			OmitConnResetSession: true, OmitConnPrepare: true, OmitRows: true, OmitConnectorConnect: true,
 		}))
@@ -54,8 +59,15 @@ func open(ctx context.Context, url string) (*db, error) {
 		x.Close()
 		return nil, fmt.Errorf("connecting to database: %w", err)
 	}
-	return &db{DB: x}, nil
+	stats, err := otelsql.RegisterDBStatsMetrics(raw, about)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("measuring the pool: %w", err), x.Close())
+	}
+	return &db{DB: x, stats: stats}, nil
 }
+
+// Close ends all connections.
+func (d *db) Close() error { return errors.Join(d.stats.Unregister(), d.DB.Close()) }
 
 // statement returns the prepared form of a query, which must be a constant.
 func (d *db) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
@@ -124,7 +136,7 @@ type Writer struct {
 
 // OpenWriter connects to the database that url names.
 func OpenWriter(ctx context.Context, url string) (*Writer, error) {
-	d, err := open(ctx, url)
+	d, err := open(ctx, url, "worker")
 	if err != nil {
 		return nil, err
 	}
@@ -149,15 +161,18 @@ func (w *Writer) Close() error { return w.db.Close() }
 func (w *Writer) Ping(ctx context.Context) error { return classify(w.db.PingContext(ctx)) }
 
 // Reader reads; it connects as finobs_api.
-type Reader struct{ db *db }
+type Reader struct {
+	db  *db
+	url string // to listen on a connection of its own
+}
 
 // OpenReader connects to the database that url names.
 func OpenReader(ctx context.Context, url string) (*Reader, error) {
-	d, err := open(ctx, url)
+	d, err := open(ctx, url, "api")
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{d}, nil
+	return &Reader{d, url}, nil
 }
 
 // Close ends all connections.

@@ -157,8 +157,16 @@ func TestSecurityEventIsTheLeafThatGoWouldWrite(t *testing.T) {
 			return strings.ReplaceAll(rapid.StringN(0, 40, 120).Draw(t, name), "\x00", "")
 		}
 		id := uuid.Must(uuid.NewV7()).String()
+		action := rapid.SampledFrom([]string{"authorize", "sign_in", "signed_in", "signed_out", "read_audit"}).Draw(t, "action")
+		kind, outcome := "security.denied", "denied"
+		switch action {
+		case "signed_in", "signed_out":
+			kind, outcome = "security."+action, "done"
+		case "read_audit":
+			kind, outcome = "audit.read", "done"
+		}
 		event := store.SecurityEvent{
-			EntryID: id, Idem: id, Action: "authorize", Reason: text("reason"),
+			EntryID: id, Idem: id, Action: action, Reason: text("reason"),
 			Actor: approval.Principal{Kind: approval.Human, Person: approval.Person{Issuer: text("iss"), Subject: text("sub")}},
 			Route: "GET /" + id + text("route"), RequestID: text("request"), TraceID: text("trace"),
 			Count: rapid.IntRange(1, 1e6).Draw(t, "count"), FirstAt: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "first")).UTC(),
@@ -171,8 +179,8 @@ func TestSecurityEventIsTheLeafThatGoWouldWrite(t *testing.T) {
 			t.Fatalf("got %v, %v", list, err)
 		}
 		sealed, err := ledger.Entry{
-			Type: "security.denied", Actor: ledger.By(event.Actor), Subject: ledger.Subject{Kind: "route", ID: event.Route},
-			Action: "authorize", Outcome: "denied", Reason: event.Reason, RequestID: event.RequestID, TraceID: event.TraceID,
+			Type: kind, Actor: ledger.By(event.Actor), Subject: ledger.Subject{Kind: "route", ID: event.Route},
+			Action: action, Outcome: outcome, Reason: event.Reason, RequestID: event.RequestID, TraceID: event.TraceID,
 			Details: canonical.Object{"count": fmt.Sprint(event.Count), "first_at": ledger.FormatTime(event.FirstAt)},
 		}.Seal(id, list[0].RecordedAt, sha256.Sum256([]byte("finobs.security.v1\n"+id)))
 		if err != nil {
@@ -185,13 +193,14 @@ func TestSecurityEventIsTheLeafThatGoWouldWrite(t *testing.T) {
 }
 
 func TestFailedSecuritiesAgreeWithTheOracle(t *testing.T) {
+	t.Parallel()
 	w, _, db := open(t)
 	calendar := []time.Time{}
 	for d := range 8 {
 		calendar = append(calendar, time.Date(2021, 1, 4+d, 0, 0, 0, 0, time.UTC))
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		if err := pgtest.Exec(t, db.Admin, "TRUNCATE finobs.settlement_fail, finobs.import CASCADE"); err != nil {
+		if err := pgtest.Exec(t, db.Admin, "DELETE FROM finobs.settlement_fail; DELETE FROM finobs.import"); err != nil {
 			rt.Fatal(err)
 		}
 		// One security is in every file day, so that the calendar is complete.
@@ -285,6 +294,7 @@ func TestPutFailsCountsWhatItChanged(t *testing.T) {
 }
 
 func TestStatusesOnlyMoveForward(t *testing.T) {
+	t.Parallel()
 	_, _, db := open(t)
 	insert := `INSERT INTO finobs.approval_request (approval_id, workflow_id, first_run_id, kind, action, action_digest, policy_id, policy,
 		policy_digest, requester_iss, requester_sub, desk, is_simulation, reason, command, request_id, trace_id, created_at, expires_at,

@@ -24,6 +24,7 @@ type Tx struct {
 	desk *deskfile.Desk
 
 	recordsEvents bool // whether others know that it does
+	after         []func(context.Context)
 }
 
 // Now is the database's time at the start of the transaction: the one clock that
@@ -61,6 +62,7 @@ func (w *Writer) inTx(ctx context.Context, fn func(*Tx) error) error {
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("committing: %w", classify(err))
 	}
+	t.committed(ctx)
 	return nil
 }
 
@@ -128,6 +130,7 @@ func (t *Tx) Append(ctx context.Context, step ledger.Step, e ledger.Entry) (ledg
 		return ledger.Receipt{}, fmt.Errorf("appending entry %s: %w", e.Type, err)
 	}
 	if n == 1 {
+		t.observeEntry(id.String(), e)
 		return ledger.Receipt{EntryID: id.String(), RecordedAt: t.now}, nil
 	}
 	return t.replayed(ctx, key, sealed, e)

@@ -10,6 +10,8 @@ import (
 	"finobs/internal/approval"
 	"finobs/internal/fault"
 	"finobs/internal/incident"
+
+	"github.com/lib/pq"
 )
 
 type windowRow struct {
@@ -111,10 +113,15 @@ func (t *Tx) NudgeCovered(ctx context.Context, w incident.Window) (int64, error)
 // Windows lists windows of maintenance, newest first; those that hold, or are to
 // come, when only is "current".
 func (r *Reader) Windows(ctx context.Context, only string, p Page) ([]incident.Window, error) {
+	return r.windows(ctx, only, nil, p)
+}
+
+// windows limits them to desks; nil limits nothing.
+func (r *Reader) windows(ctx context.Context, only string, desks pq.StringArray, p Page) ([]incident.Window, error) {
 	var rows []windowRow
 	err := r.db.SelectContext(ctx, &rows, `SELECT `+windowColumns+` FROM api.maintenance_window
-		WHERE ($1 = 0 OR window_id < $1) AND ($3 <> 'current' OR ends_at > clock_timestamp() AND ended_at IS NULL)
-		ORDER BY window_id DESC LIMIT $2`, p.Before, p.Limit, only)
+		WHERE ($1 = 0 OR window_id < $1) AND ($3 <> 'current' OR ends_at > clock_timestamp() AND ended_at IS NULL) AND ($4::text[] IS NULL OR desk = ANY ($4))
+		ORDER BY window_id DESC LIMIT $2`, p.Before, p.Limit, only, desks)
 	if err != nil {
 		return nil, fmt.Errorf("listing windows of maintenance: %w", classify(err))
 	}
