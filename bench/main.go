@@ -29,6 +29,7 @@ type suite struct {
 var suites = []suite{
 	{"gate", "request, approve, recorded, effect: through the HTTP API against a minimal gated flow", measureGate},
 	{"ledger", "appends with the log being made, against plain prepared inserts", measureLedger},
+	{"http", "lists and details against a bare handler over the same query", measureHTTP},
 }
 
 // bench is one run.
@@ -42,6 +43,10 @@ type bench struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if listen := os.Getenv("BENCH_FLOOR_HTTP"); listen != "" {
+		fmt.Fprintln(os.Stderr, floorHTTP(listen, os.Getenv("FINOBS_API_DATABASE_URL")))
+		os.Exit(1)
+	}
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
