@@ -77,6 +77,9 @@ func TestComplianceRunsOverTheBooks(t *testing.T) {
 		var r reply
 		eventually(t, "a worker has imported "+source, func() bool {
 			r = d.call(t, "alice", "POST", "/transactions?origin="+origin+"&file_name=test.csv&source="+source, file, "Content-Type", "text/csv")
+			if r.Status >= http.StatusBadRequest {
+				t.Fatalf("answered %d: %s", r.Status, r.Body)
+			}
 			return r.Status == http.StatusOK
 		})
 		if n := count(t, d.stack, "SELECT count(*) FROM finobs.transaction WHERE source = $1", source); n != len(booked) || reportOf(t, r).Report.BadLines != 0 {

@@ -83,7 +83,12 @@ func stateDir(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(lastWords(dir))
+		}
+		os.RemoveAll(dir)
+	})
 	tools, err := filepath.Abs("../.finobs/bin")
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +98,19 @@ func stateDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// lastWords are the ends of the logs of a stack's processes, for a test that failed.
+func lastWords(dir string) string {
+	var b strings.Builder
+	for _, name := range []string{"api", "worker", "sequencer"} {
+		text, err := os.ReadFile(filepath.Join(dir, "logs", name+".log"))
+		if err != nil {
+			continue
+		}
+		fmt.Fprintf(&b, "the end of %s.log:\n%s\n", name, text[max(0, len(text)-3000):])
+	}
+	return b.String()
 }
 
 // ownStack is a stack of a test's own that runs; before changes its settings while

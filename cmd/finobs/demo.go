@@ -94,7 +94,8 @@ func (d *demo) start(ctx context.Context) (err error) {
 	if d.program, err = os.Executable(); err != nil {
 		return fmt.Errorf("finding this program: %w", err)
 	}
-	if d.api, err = d.stack.Launch("api", nil, d.program, "api"); err != nil {
+	// A slow machine tells the same story: an answer waits longer for its record.
+	if d.api, err = d.stack.Launch("api", []string{"FINOBS_ANSWER_WAIT=8s"}, d.program, "api"); err != nil {
 		return err
 	}
 	if err := d.startSandbox(); err != nil {

@@ -137,7 +137,11 @@ func (d *demo) reconcileBooks(ctx context.Context) (string, error) {
 
 func (d *demo) detectNow(ctx context.Context) (string, error) {
 	for _, name := range []string{"trade_breaks", "reject_bursts"} { // they are due by themselves as well
-		if _, err := d.expect(ctx, "alice", http.MethodPost, "/detectors/"+name+"/run", "", http.StatusOK); err != nil {
+		err := d.until(ctx, "detector "+name+" has looked", func() (bool, error) {
+			a, err := d.expect(ctx, "alice", http.MethodPost, "/detectors/"+name+"/run", "", 0)
+			return a.Status == http.StatusOK, err
+		})
+		if err != nil {
 			return "", err
 		}
 	}
