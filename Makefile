@@ -112,6 +112,11 @@ bench-intake: setup ## measure how many events a second are taken in and recorde
 bench-streams: setup ## measure 1,000 sockets at 20 events/s: latency from commit to message, and memory
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 10m -run TestStreamFanOut ./e2e
 
+ONLY ?=
+.PHONY: bench
+bench: setup ## measure against floors in the same run: the gate, the log, HTTP; ONLY=gate measures one
+	go run ./bench -only "$(ONLY)" -plots ""
+
 .PHONY: screenshots
 screenshots: setup ## make the pictures of the console in docs/images
 	FINOBS_SCREENSHOTS=$(CURDIR)/docs/images go test -count=1 -run TestScreenshots ./e2e

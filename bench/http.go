@@ -34,7 +34,7 @@ func measureHTTP(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	defer hold.Rollback() //nolint:errcheck // nothing was changed
+	defer hold.Rollback() // nothing was changed
 	if _, err := hold.ExecContext(ctx, "SELECT FROM finobs.reconciler FOR UPDATE"); err != nil {
 		return err
 	}

@@ -50,11 +50,11 @@ func floorHTTP(listen, database string) error {
 	}
 	db.SetMaxOpenConns(20)
 	db.SetMaxIdleConns(20)
-	list, err := db.Preparex(`SELECT ` + bareColumns + ` FROM api.approval_request WHERE status = 'pending' ORDER BY approval_id DESC LIMIT 50`)
+	list, err := db.Preparex(`SELECT ` + bareColumns + ` FROM api.approval_request WHERE status = 'pending' ORDER BY approval_id DESC LIMIT 50`) //nolint:sqlclosecheck // it lives as long as the process
 	if err != nil {
 		return err
 	}
-	one, err := db.Preparex(`SELECT ` + bareColumns + ` FROM api.approval_request WHERE approval_id = $1`)
+	one, err := db.Preparex(`SELECT ` + bareColumns + ` FROM api.approval_request WHERE approval_id = $1`) //nolint:sqlclosecheck // dito
 	if err != nil {
 		return err
 	}

@@ -41,16 +41,23 @@ type bench struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	var err error
 	if listen := os.Getenv("BENCH_FLOOR_HTTP"); listen != "" {
-		fmt.Fprintln(os.Stderr, floorHTTP(listen, os.Getenv("FINOBS_API_DATABASE_URL")))
-		os.Exit(1)
+		err = floorHTTP(listen, os.Getenv("FINOBS_API_DATABASE_URL"))
+	} else {
+		err = interruptible(os.Args[1:])
 	}
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// interruptible runs the benchmark until it ends or somebody ends it.
+func interruptible(args []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, args)
 }
 
 func run(ctx context.Context, args []string) (err error) {

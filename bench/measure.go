@@ -57,9 +57,10 @@ func (b *bench) measure(ctx context.Context, c comparison) error {
 	return nil
 }
 
-// note reports a figure that has no floor, held against a limit where goal is set.
-func (b *bench) note(name, unit string, direction better, goal float64, values ...float64) {
-	b.report.add(comparison{name: name, unit: unit, better: direction, goal: goal}, values, nil)
+// note reports a figure that has no floor, and of which less is better; most is its
+// limit where it is not 0.
+func (b *bench) note(name, unit string, most float64, values ...float64) {
+	b.report.add(comparison{name: name, unit: unit, better: lower, goal: most}, values, nil)
 	fmt.Printf("  %-44s %s %s\n", name, figure(median(values)), unit)
 }
 

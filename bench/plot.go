@@ -28,7 +28,7 @@ func (r report) plot(folder string) error {
 	}
 	for suite, results := range groups {
 		path := filepath.Join(folder, "performance-"+suite+".svg")
-		if err := os.WriteFile(path, []byte(bars(suite, results)), 0o644); err != nil { //nolint:gosec // it is for everybody
+		if err := os.WriteFile(path, []byte(bars(suite, results)), 0o644); err != nil {
 			return fmt.Errorf("writing plot: %w", err)
 		}
 	}

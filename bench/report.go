@@ -134,7 +134,7 @@ func (r report) save(path string) error {
 	if err != nil {
 		return fmt.Errorf("writing report: %w", err)
 	}
-	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil { //nolint:gosec // it is for everybody
+	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("writing report: %w", err)
 	}
 	return nil

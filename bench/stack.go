@@ -138,16 +138,24 @@ func (s *stack) call(ctx context.Context, who, method, path string, body any) ([
 	return text, res.StatusCode, err
 }
 
-// expect is call that reads a JSON answer and takes no status but the given one.
+// overloaded is how long a caller waits after 503, as the answer asks him to.
+const overloaded = 250 * time.Millisecond
+
+// expect is call that reads a JSON answer and takes no status but the given one. A
+// server that is overloaded says 503, and is asked again.
 func (s *stack) expect(ctx context.Context, who, method, path string, body any, status int, into any) error {
-	text, got, err := s.call(ctx, who, method, path, body)
-	if err != nil {
-		return err
+	for deadline := time.Now().Add(2 * time.Minute); ; {
+		text, got, err := s.call(ctx, who, method, path, body)
+		switch {
+		case err != nil:
+			return err
+		case got == status:
+			return json.Unmarshal(text, into)
+		case got != http.StatusServiceUnavailable || time.Now().After(deadline):
+			return fmt.Errorf("%s %s answered %d: %s", method, path, got, text)
+		}
+		time.Sleep(overloaded)
 	}
-	if got != status {
-		return fmt.Errorf("%s %s answered %d: %s", method, path, got, text)
-	}
-	return json.Unmarshal(text, into)
 }
 
 func (s *stack) stop() error {
