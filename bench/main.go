@@ -1,7 +1,6 @@
 // Command bench measures finobs against floors that are measured in the same run
 // on the same machine: for each figure there is a smallest program that does the
-// same in the plainest way, and what counts is the ratio. docs/performance.md says
-// how to read it.
+// same in the plainest way, and what counts is the ratio.
 //
 //	go run ./bench [-only gate,ledger] [-rounds 5] [-out bench/report.json]
 package main
