@@ -16,7 +16,7 @@ const gateRound = 6 * time.Second
 
 // measureGate compares whole flows through the HTTP API with minimal ones on the
 // same Temporal server, the development server that finobs dev starts.
-func measureGate(ctx context.Context, b *bench) error { return b.gateOn(ctx, "gate") }
+func measureGate(ctx context.Context, b *bench) error { return b.gateOn(ctx, "gate", nil) }
 
 // measureGateOnPostgres is measureGate on a Temporal server as production has it.
 func measureGateOnPostgres(ctx context.Context, b *bench) (err error) {
@@ -29,15 +29,16 @@ func measureGateOnPostgres(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer os.Unsetenv("TEMPORAL_ADDRESS")
-	return b.gateOn(ctx, "gate-postgres")
+	return b.gateOn(ctx, "gate-postgres", server)
 }
 
-func (b *bench) gateOn(ctx context.Context, suite string) (err error) {
+func (b *bench) gateOn(ctx context.Context, suite string, server *server) (err error) {
 	s, err := b.newStack(ctx, suite, b.tags)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
+	s.server = server
 	local, err := newMinimal(ctx, s.temporal, s.AdminURL, true)
 	if err != nil {
 		return err
@@ -50,6 +51,7 @@ func (b *bench) gateOn(ctx context.Context, suite string) (err error) {
 	defer normal.stop()
 	for _, inFlight := range []int{1, 32, 500} {
 		ours, floor := &driven{flow: gated{s}, n: inFlight}, &driven{flow: local, n: inFlight}
+		ours.cpus = s.cpus
 		err := b.measure(ctx, comparison{
 			name: fmt.Sprintf("%s/flows in flight %d", suite, inFlight), unit: "flows/s", better: higher, goal: 0.8,
 			floor: "minimal flow, local activities, eager start, no HTTP", ours: ours.rate, plain: floor.rate,
@@ -61,6 +63,9 @@ func (b *bench) gateOn(ctx context.Context, suite string) (err error) {
 			name: fmt.Sprintf("%s/decide to recorded, in flight %d, p50", suite, inFlight), unit: "ms", better: lower, goal: goalOf(inFlight),
 			floor: "signal to recorded of the minimal flow",
 		}, ours.medians[1:], floor.medians[1:])
+		if inFlight == maxCallers {
+			b.noteCPU(suite, ours.before, ours.after, ours.flows)
+		}
 	}
 	ours, shape := &driven{flow: gated{s}, n: 32}, &driven{flow: normal, n: 32}
 	err = b.measure(ctx, comparison{
@@ -98,6 +103,10 @@ type driven struct {
 	flow    flow
 	n       int
 	medians []float64 // of each round: ms from the decision until it is recorded
+
+	cpus          func() map[string]time.Duration // nil: not watched
+	before, after map[string]time.Duration        // CPU times around the last round
+	flows         int                             // of the last round
 }
 
 // rate drives flows for a round and returns how many ended in a second. Opening the
@@ -128,6 +137,9 @@ func (d *driven) rate(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	took := make([][]time.Duration, callers)
+	if d.cpus != nil {
+		d.before = d.cpus()
+	}
 	began := time.Now()
 	err = each(func(i int) error {
 		for time.Since(began) < gateRound {
@@ -146,6 +158,9 @@ func (d *driven) rate(ctx context.Context) (float64, error) {
 	})
 	flows := slices.Concat(took...)
 	rate := float64(len(flows)) / time.Since(began).Seconds()
+	if d.cpus != nil {
+		d.after, d.flows = d.cpus(), len(flows)
+	}
 	d.medians = append(d.medians, milliseconds(percentile(flows, 0.5)))
 	if err != nil {
 		return 0, err
