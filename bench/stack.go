@@ -59,7 +59,7 @@ func (b *bench) newStack(ctx context.Context, name string, tags string) (s *stac
 		return nil, err
 	}
 	s = &stack{Stack: base, tokens: map[string]string{}, http: &http.Client{
-		Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1000, MaxIdleConns: 1000},
+		Timeout: 3 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1000, MaxIdleConns: 1000},
 	}}
 	defer func() {
 		if err != nil {
@@ -83,7 +83,7 @@ func (b *bench) newStack(ctx context.Context, name string, tags string) (s *stac
 	}
 	for _, role := range roles {
 		// Under 500 flows at once nobody is to give up waiting for the record.
-		p, err := s.Launch(role, []string{"FINOBS_ANSWER_WAIT=30s"}, finobs, role)
+		p, err := s.Launch(role, []string{"FINOBS_ANSWER_WAIT=2m"}, finobs, role)
 		if err != nil {
 			return s, err
 		}
