@@ -36,7 +36,7 @@ const (
 // preparing each time costs a third of the throughput of short statements.
 type db struct {
 	*sqlx.DB
-	prepared sync.Map // query text -> *sqlx.Stmt
+	prepared *statements
 	stats    metric.Registration
 }
 
@@ -63,26 +63,13 @@ func open(ctx context.Context, url, pool string) (*db, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("measuring the pool: %w", err), x.Close())
 	}
-	return &db{DB: x, stats: stats}, nil
+	return &db{DB: x, prepared: newStatements(), stats: stats}, nil
 }
 
 // Close ends all connections.
-func (d *db) Close() error { return errors.Join(d.stats.Unregister(), d.DB.Close()) }
-
-// statement returns the prepared form of a query, which must be a constant.
-func (d *db) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
-	if s, ok := d.prepared.Load(query); ok {
-		return s.(*sqlx.Stmt), nil
-	}
-	s, err := d.PreparexContext(ctx, query)
-	if err != nil {
-		return nil, classify(err)
-	}
-	if first, raced := d.prepared.LoadOrStore(query, s); raced {
-		s.Close() //nolint:sqlclosecheck // another call prepared it first
-		return first.(*sqlx.Stmt), nil
-	}
-	return s, nil
+func (d *db) Close() error {
+	d.prepared.close()
+	return errors.Join(d.stats.Unregister(), d.DB.Close())
 }
 
 // classify gives a database error the meaning that it has for the caller:

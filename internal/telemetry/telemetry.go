@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"finobs/internal/profiling"
+
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -41,6 +43,8 @@ type Options struct {
 	Version string // of the program
 	Listen  string // address to be scraped at, host:port; empty: none
 	Log     *slog.Logger
+
+	Profiles string // address of profiles, host:port on loopback; empty: none
 }
 
 // Telemetry is the telemetry of a process.
@@ -82,6 +86,11 @@ func (t *Telemetry) start(ctx context.Context, o Options) error {
 	if err := t.measure(ctx, res, o); err != nil {
 		return err
 	}
+	unprofile, err := profiling.Serve(ctx, o.Profiles)
+	if err != nil {
+		return err
+	}
+	t.stops = append(t.stops, func(context.Context) error { unprofile(); return nil })
 	hide, err := t.show()
 	if err != nil {
 		return err
