@@ -156,10 +156,8 @@ func viewApproval(ctx context.Context, setting approval.Setting, r approval.Requ
 func allowed(me approval.Principal, s approval.Setting, p *approval.Policy, a approval.Action, r approval.Request, earlier []approval.Decision) []string {
 	list := []string{}
 	if permits(me, ApprovalJudge) && r.Status == approval.Pending {
-		for _, v := range []approval.Verdict{approval.Approve, approval.Reject} {
-			if _, why := s.Claim(p, a, earlier, me, v, r.Fallback()); why == "" {
-				list = append(list, string(v))
-			}
+		for _, v := range s.Verdicts(p, a, earlier, me, r.Fallback()) {
+			list = append(list, string(v))
 		}
 	}
 	for _, verb := range []approval.Verb{approval.Comment, approval.Assign, approval.Escalate, approval.Delegate, approval.Cancel, approval.Revoke} {

@@ -20,6 +20,9 @@ func (s *stack) fill(ctx context.Context, n int) (ids filled, release func(), er
 	if ids.approval, err = s.asks(ctx); err != nil {
 		return ids, nil, err
 	}
+	if err := s.recorded(ctx, ids.approval); err != nil {
+		return ids, nil, err
+	}
 	if ids.incident, err = s.opens(ctx); err != nil {
 		return ids, nil, err
 	}
@@ -104,6 +107,19 @@ func (s *stack) opens(ctx context.Context) (int64, error) {
 	return out.Incident.ID, err
 }
 
+// recorded waits until a worker, which may be starting still, has recorded a request.
+func (s *stack) recorded(ctx context.Context, id int64) error {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		text, status, err := s.call(ctx, "bob", http.MethodGet, fmt.Sprintf("/approval/%d", id), nil)
+		if err != nil || status == http.StatusOK {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("approval %d is not recorded after a minute: %s", id, text)
+		}
+	}
+}
+
 // exports has an export approved and waits until it is sealed and delivered.
 func (s *stack) exports(ctx context.Context) (int64, error) {
 	var asked struct {
@@ -111,6 +127,9 @@ func (s *stack) exports(ctx context.Context) (int64, error) {
 	}
 	body := map[string]string{"dataset": "incidents", "format": "csv"}
 	if err := s.expect(ctx, "alice", http.MethodPost, "/exports/", body, http.StatusAccepted, &asked); err != nil {
+		return 0, err
+	}
+	if err := s.recorded(ctx, asked.ID); err != nil {
 		return 0, err
 	}
 	var decided struct{}

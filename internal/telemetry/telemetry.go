@@ -101,22 +101,22 @@ func (t *Telemetry) start(ctx context.Context, o Options) error {
 
 // trace sets the tracer up.
 func (t *Telemetry) trace(ctx context.Context, res *resource.Resource, log *slog.Logger) error {
-	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
 	state, to, err := t.exporter(Traces, log)
 	if err != nil {
 		return err
 	}
-	if to != nil {
-		out, err := to.spans(ctx)
-		if err != nil {
-			return fmt.Errorf("setting up the exporter of traces: %w", err)
-		}
-		pending := &atomic.Int64{}
-		queue := sdktrace.NewBatchSpanProcessor(spanExporter{out, state, pending},
-			sdktrace.WithMaxQueueSize(maxPending), sdktrace.WithExportTimeout(exportTimeout))
-		options = append(options, sdktrace.WithSpanProcessor(boundedSpans{queue, state, pending}))
+	if to == nil {
+		otel.SetTracerProvider(idProvider{})
+		return nil
 	}
-	provider := sdktrace.NewTracerProvider(options...)
+	out, err := to.spans(ctx)
+	if err != nil {
+		return fmt.Errorf("setting up the exporter of traces: %w", err)
+	}
+	pending := &atomic.Int64{}
+	queue := sdktrace.NewBatchSpanProcessor(spanExporter{out, state, pending},
+		sdktrace.WithMaxQueueSize(maxPending), sdktrace.WithExportTimeout(exportTimeout))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(boundedSpans{queue, state, pending}))
 	otel.SetTracerProvider(provider)
 	t.stops = append(t.stops, provider.Shutdown)
 	return nil
@@ -142,6 +142,9 @@ func (t *Telemetry) measure(ctx context.Context, res *resource.Resource, o Optio
 			return err
 		}
 		options = append(options, sdk.WithReader(reader))
+	}
+	if to == nil && o.Listen == "" {
+		return nil // nobody asks, and until somebody is set OpenTelemetry's meter does nothing
 	}
 	provider := sdk.NewMeterProvider(options...)
 	otel.SetMeterProvider(provider)
