@@ -28,6 +28,7 @@ type suite struct {
 var suites = []suite{
 	{"gate", "request, approve, recorded, effect: through the HTTP API against a minimal gated flow", measureGate},
 	{"ledger", "appends with the log being made, against plain prepared inserts", measureLedger},
+	{"verify", "finaudit verify, proofs and appends at 1,000,000 entries, against hashing in memory", measureVerify},
 	{"http", "lists and details against a bare handler over the same query", measureHTTP},
 }
 
