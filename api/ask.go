@@ -193,15 +193,12 @@ func (s *Server) startOrJoin(ctx context.Context, id int64, o client.StartWorkfl
 // its id can read it, and decide on it, at once. When that takes long, the id is
 // safe with Temporal all the same.
 func (s *Server) awaitRequest(ctx context.Context, id int64) asked {
-	out := asked{Request: approval.Request{ID: id, Status: approval.Pending}}
-	s.poll(ctx, func() bool {
-		r, err := s.Reader.Approval(ctx, id)
-		if err == nil {
-			out = asked{r, true}
-		}
-		return err == nil
-	})
-	return out
+	ctx, cancel := context.WithTimeout(ctx, s.AnswerWait)
+	defer cancel()
+	if r, found, _ := s.requests.wait(ctx, id); found {
+		return asked{r, true}
+	}
+	return asked{Request: approval.Request{ID: id, Status: approval.Pending}}
 }
 
 // pollInterval is how often the API looks whether something has been recorded.

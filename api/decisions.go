@@ -233,13 +233,9 @@ func (s *Server) overtaken(ctx context.Context, r approval.Request, v approval.V
 // awaitDecision waits until the decision is recorded, but not long: it is safe
 // with Temporal.
 func (s *Server) awaitDecision(ctx context.Context, r approval.Request, id string, v approval.Verdict) (*decidedOutput, error) {
-	var d approval.Recorded
-	var found bool
-	var err error
-	s.poll(ctx, func() bool {
-		d, found, err = s.Reader.Decision(ctx, id)
-		return found
-	})
+	wait, cancel := context.WithTimeout(ctx, s.AnswerWait)
+	defer cancel()
+	d, found, err := s.decisions.wait(wait, id)
 	if found {
 		return s.outcome(ctx, d, v)
 	}

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"finobs/internal/approval"
 	"finobs/internal/attest"
 	"finobs/internal/blobdir"
 	"finobs/internal/config"
@@ -73,6 +74,8 @@ type Server struct {
 	policies    *policySource
 	roster      *rosterCache
 	settings    *settingSource
+	requests    *awaited[int64, approval.Request]
+	decisions   *awaited[string, approval.Recorded]
 	environment *environment
 	attempts    attempts // to sign in
 	collector   *collector
@@ -88,6 +91,7 @@ type Server struct {
 func New(d Deps) (*Server, error) {
 	s := &Server{Deps: d, permissions: map[string]Permission{}, denials: newDenials(d.Reader), log: slog.Default()}
 	s.policies, s.roster, s.settings = &policySource{reader: d.Reader}, newRosterCache(d.Reader), &settingSource{reader: d.Reader}
+	s.requests, s.decisions = newAwaited(d.Reader.RequestsByID), newAwaited(d.Reader.DecisionsByID)
 	s.collector = newCollector(s, d.Segments)
 	s.systems = newSystems(s)
 	var err error

@@ -5,23 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"slices"
 	"sync"
 	"time"
-
-	"go.temporal.io/api/enums/v1"
 )
 
 // gateRound is how long flows are driven in one round.
 const gateRound = 6 * time.Second
 
 // measureGate compares whole flows through the HTTP API with minimal ones on the
-// same Temporal server and the same Postgres.
-func measureGate(ctx context.Context, b *bench) (err error) {
-	s, err := b.newStack(ctx, "gate", "")
+// same Temporal server, the development server that finobs dev starts.
+func measureGate(ctx context.Context, b *bench) error { return b.gateOn(ctx, "gate", nil) }
+
+// measureGateOnPostgres is measureGate on a Temporal server as production has it.
+func measureGateOnPostgres(ctx context.Context, b *bench) (err error) {
+	server, err := b.newServer(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, server.stop()) }()
+	if err := os.Setenv("TEMPORAL_ADDRESS", server.address); err != nil { // a stack uses this one then
+		return err
+	}
+	defer os.Unsetenv("TEMPORAL_ADDRESS")
+	return b.gateOn(ctx, "gate-postgres", server)
+}
+
+func (b *bench) gateOn(ctx context.Context, suite string, server *server) (err error) {
+	s, err := b.newStack(ctx, suite, b.tags)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
+	s.server = server
 	local, err := newMinimal(ctx, s.temporal, s.AdminURL, true)
 	if err != nil {
 		return err
@@ -33,28 +50,32 @@ func measureGate(ctx context.Context, b *bench) (err error) {
 	}
 	defer normal.stop()
 	for _, inFlight := range []int{1, 32, 500} {
-		ours, floor := &driven{one: s.gated, n: inFlight}, &driven{one: local.one, n: inFlight}
+		ours, floor := &driven{flow: gated{s}, n: inFlight}, &driven{flow: local, n: inFlight}
+		ours.cpus = s.cpus
 		err := b.measure(ctx, comparison{
-			name: fmt.Sprintf("gate/flows in flight %d", inFlight), unit: "flows/s", better: higher, goal: 0.8,
-			floor: "minimal flow, local activities, no HTTP", ours: ours.rate, plain: floor.rate,
+			name: fmt.Sprintf("%s/flows in flight %d", suite, inFlight), unit: "flows/s", better: higher, goal: 0.8,
+			floor: "minimal flow, local activities, eager start, no HTTP", ours: ours.rate, plain: floor.rate,
 		})
 		if err != nil {
 			return err
 		}
 		b.report.add(comparison{
-			name: fmt.Sprintf("gate/decide to recorded, in flight %d, p50", inFlight), unit: "ms", better: lower, goal: goalOf(inFlight),
+			name: fmt.Sprintf("%s/decide to recorded, in flight %d, p50", suite, inFlight), unit: "ms", better: lower, goal: goalOf(inFlight),
 			floor: "signal to recorded of the minimal flow",
 		}, ours.medians[1:], floor.medians[1:])
+		if inFlight == maxCallers {
+			b.noteCPU(suite, ours.before, ours.after, ours.flows)
+		}
 	}
-	ours, shape := &driven{one: s.gated, n: 32}, &driven{one: normal.one, n: 32}
+	ours, shape := &driven{flow: gated{s}, n: 32}, &driven{flow: normal, n: 32}
 	err = b.measure(ctx, comparison{
-		name: "gate/flows in flight 32, normal activities", unit: "flows/s", better: higher, goal: 3,
+		name: suite + "/flows in flight 32, normal activities", unit: "flows/s", better: higher, goal: 3,
 		floor: "the same shape with normal activities", ours: ours.rate, plain: shape.rate,
 	})
 	if err != nil {
 		return err
 	}
-	return s.measureHistory(ctx, b)
+	return s.measureCost(ctx, b, suite)
 }
 
 // goalOf is the goal for latency, which is set for a flow that is alone.
@@ -65,54 +86,122 @@ func goalOf(inFlight int) float64 {
 	return 0
 }
 
-// driven drives flows, n at a time.
+// flow is a gated flow in its two halves.
+type flow interface {
+	// open asks and returns once the request is recorded.
+	open(context.Context) (id string, err error)
+	// decide approves and returns once that is recorded.
+	decide(ctx context.Context, id string) error
+}
+
+// maxCallers is how many calls are made at once, at most.
+const maxCallers = 32
+
+// driven keeps n flows open: each caller approves the oldest of its own and asks
+// for the next one.
 type driven struct {
-	one     func(context.Context) (time.Duration, error)
+	flow    flow
 	n       int
-	medians []float64 // of each round, in ms
+	medians []float64 // of each round: ms from the decision until it is recorded
+
+	cpus          func() map[string]time.Duration // nil: not watched
+	before, after map[string]time.Duration        // CPU times around the last round
+	flows         int                             // of the last round
 }
 
-// rate drives flows for a round and returns how many ended in a second.
+// rate drives flows for a round and returns how many ended in a second. Opening the
+// first ones and ending the last ones does not count.
 func (d *driven) rate(ctx context.Context) (float64, error) {
-	var mu sync.Mutex
-	var latencies []time.Duration
-	var failed error
-	began := time.Now()
-	var all sync.WaitGroup
-	for range d.n {
-		all.Go(func() {
-			for time.Since(began) < gateRound {
-				took, err := d.one(ctx)
-				mu.Lock()
-				latencies, failed = append(latencies, took), errors.Join(failed, err)
-				mu.Unlock()
-				if err != nil {
-					return
-				}
-			}
-		})
+	callers := min(d.n, maxCallers)
+	open := make([][]string, callers)
+	errs := make([]error, callers)
+	each := func(one func(i int) error) error {
+		var all sync.WaitGroup
+		for i := range callers {
+			all.Go(func() { errs[i] = one(i) })
+		}
+		all.Wait()
+		return first(errs)
 	}
-	all.Wait()
-	d.medians = append(d.medians, milliseconds(percentile(latencies, 0.5)))
-	return float64(len(latencies)) / time.Since(began).Seconds(), failed
-}
-
-// gated is a whole flow: alice asks, bob approves, and the answer says that it is
-// recorded. It returns how long bob waited.
-func (s *stack) gated(ctx context.Context) (time.Duration, error) {
-	id, err := s.asks(ctx)
+	err := each(func(i int) error {
+		for len(open[i]) < (d.n+callers-1-i)/callers {
+			id, err := d.flow.open(ctx)
+			if err != nil {
+				return err
+			}
+			open[i] = append(open[i], id)
+		}
+		return nil
+	})
 	if err != nil {
 		return 0, err
 	}
+	took := make([][]time.Duration, callers)
+	if d.cpus != nil {
+		d.before = d.cpus()
+	}
 	began := time.Now()
+	err = each(func(i int) error {
+		for time.Since(began) < gateRound {
+			at := time.Now()
+			if err := d.flow.decide(ctx, open[i][0]); err != nil {
+				return err
+			}
+			took[i] = append(took[i], time.Since(at))
+			id, err := d.flow.open(ctx)
+			if err != nil {
+				return err
+			}
+			open[i] = append(open[i][1:], id)
+		}
+		return nil
+	})
+	flows := slices.Concat(took...)
+	rate := float64(len(flows)) / time.Since(began).Seconds()
+	if d.cpus != nil {
+		d.after, d.flows = d.cpus(), len(flows)
+	}
+	d.medians = append(d.medians, milliseconds(percentile(flows, 0.5)))
+	if err != nil {
+		return 0, err
+	}
+	return rate, each(func(i int) error {
+		for _, id := range open[i] {
+			if err := d.flow.decide(ctx, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// first is the first error that there is: all callers mostly fail in the same way.
+func first(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gated is a flow through the HTTP API: alice asks, and bob approves.
+type gated struct{ *stack }
+
+func (g gated) open(ctx context.Context) (string, error) {
+	id, err := g.asks(ctx)
+	return fmt.Sprint(id), err
+}
+
+func (g gated) decide(ctx context.Context, id string) error {
 	var out struct {
 		Recorded bool `json:"recorded"`
 	}
-	err = s.expect(ctx, "bob", http.MethodPost, fmt.Sprintf("/approval/%d/decision", id), map[string]string{"decision": "approve", "reason": "seen"}, http.StatusOK, &out)
+	err := g.expect(ctx, "bob", http.MethodPost, "/approval/"+id+"/decision", map[string]string{"decision": "approve", "reason": "seen"}, http.StatusOK, &out)
 	if err == nil && !out.Recorded {
-		err = fmt.Errorf("approval %d: the decision was not recorded in time", id)
+		err = fmt.Errorf("approval %s: the decision was not recorded in time", id)
 	}
-	return time.Since(began), err
+	return err
 }
 
 func (s *stack) asks(ctx context.Context) (int64, error) {
@@ -122,66 +211,4 @@ func (s *stack) asks(ctx context.Context) (int64, error) {
 	body := map[string]any{"kind": "desk.override", "parameters": map[string]string{"n": fmt.Sprint(flows.Add(1))}, "reason": "measured"}
 	err := s.expect(ctx, "alice", http.MethodPost, "/approval/", body, http.StatusAccepted, &out)
 	return out.ID, err
-}
-
-// measureHistory counts what one flow leaves in Temporal and costs the database.
-func (s *stack) measureHistory(ctx context.Context, b *bench) error {
-	const several = 20
-	before, err := s.transactions(ctx)
-	if err != nil {
-		return err
-	}
-	var events, size []float64
-	for range several {
-		id, err := s.asks(ctx)
-		if err != nil {
-			return err
-		}
-		var out struct{}
-		if err := s.expect(ctx, "bob", http.MethodPost, fmt.Sprintf("/approval/%d/decision", id), map[string]string{"decision": "approve", "reason": "seen"}, http.StatusOK, &out); err != nil {
-			return err
-		}
-		var shown struct {
-			WorkflowID string `json:"workflow_id"`
-		}
-		if err := s.expect(ctx, "alice", http.MethodGet, fmt.Sprintf("/approval/%d", id), nil, http.StatusOK, &shown); err != nil {
-			return err
-		}
-		if err := s.temporal.GetWorkflow(ctx, shown.WorkflowID, "").Get(ctx, nil); err != nil {
-			return err
-		}
-		n, bytes, err := s.history(ctx, shown.WorkflowID)
-		if err != nil {
-			return err
-		}
-		events, size = append(events, float64(n)), append(size, float64(bytes))
-	}
-	after, err := s.transactions(ctx)
-	if err != nil {
-		return err
-	}
-	b.note("gate/history of a plain approval", "events", 12, events...)
-	b.note("gate/history of a plain approval, size", "bytes", 0, size...)
-	b.note("gate/database transactions of a flow, with reads", "transactions", 0, float64(after-before)/several)
-	return nil
-}
-
-func (s *stack) history(ctx context.Context, workflowID string) (events, size int, err error) {
-	list := s.temporal.GetWorkflowHistory(ctx, workflowID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for list.HasNext() {
-		e, err := list.Next()
-		if err != nil {
-			return 0, 0, err
-		}
-		events, size = events+1, size+e.Size()
-	}
-	return events, size, nil
-}
-
-// transactions are those that the database has committed so far.
-func (s *stack) transactions(ctx context.Context) (n int64, err error) {
-	// Backends report what they did a moment later.
-	time.Sleep(2 * time.Second)
-	err = s.admin.QueryRowContext(ctx, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()").Scan(&n)
-	return n, err
 }

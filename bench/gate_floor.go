@@ -56,8 +56,8 @@ func newMinimal(ctx context.Context, c client.Client, adminURL string, local boo
 		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 	})
 	m.worker.RegisterWorkflowWithOptions(func(ctx workflow.Context, id string) error { return m.flow(ctx, id, local) }, workflow.RegisterOptions{Name: "minimal"})
-	m.worker.RegisterActivityWithOptions(m.open, activity.RegisterOptions{Name: "open"})
-	m.worker.RegisterActivityWithOptions(m.decide, activity.RegisterOptions{Name: "decide"})
+	m.worker.RegisterActivityWithOptions(m.recordOpen, activity.RegisterOptions{Name: "open"})
+	m.worker.RegisterActivityWithOptions(m.recordDecision, activity.RegisterOptions{Name: "decide"})
 	return m, m.worker.Start()
 }
 
@@ -84,13 +84,13 @@ func (m *minimal) flow(ctx workflow.Context, id string, local bool) error {
 	return step("decide")
 }
 
-func (m *minimal) open(ctx context.Context, id string) error {
+func (m *minimal) recordOpen(ctx context.Context, id string) error {
 	_, err := m.insert.ExecContext(ctx, id)
 	m.reached(id + "/open")
 	return err
 }
 
-func (m *minimal) decide(ctx context.Context, id string) error {
+func (m *minimal) recordDecision(ctx context.Context, id string) error {
 	_, err := m.update.ExecContext(ctx, id)
 	m.reached(id + "/decide")
 	return err
@@ -111,23 +111,24 @@ func (m *minimal) awaits(what string) chan struct{} {
 
 var flows atomic.Int64
 
-// one drives a flow: start, wait for the row, signal, wait for the row. It returns
-// how long the second took.
-func (m *minimal) one(ctx context.Context) (decided time.Duration, err error) {
+// open starts a flow and waits for its row.
+func (m *minimal) open(ctx context.Context) (string, error) {
 	id := fmt.Sprintf("minimal-%d-%s", flows.Add(1), m.queue)
-	opened, recorded := m.awaits(id+"/open"), m.awaits(id+"/decide")
-	_, err = m.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: m.queue, EnableEagerStart: true}, "minimal", id)
+	opened := m.awaits(id + "/open")
+	_, err := m.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: m.queue, EnableEagerStart: true}, "minimal", id)
 	if err != nil {
-		return 0, err
+		return "", err
 	}
-	if err := until(ctx, opened); err != nil {
-		return 0, err
-	}
-	began := time.Now()
+	return id, until(ctx, opened)
+}
+
+// decide signals a flow and waits for its row.
+func (m *minimal) decide(ctx context.Context, id string) error {
+	recorded := m.awaits(id + "/decide")
 	if err := m.client.SignalWorkflow(ctx, id, "", signalDecide, nil); err != nil {
-		return 0, err
+		return err
 	}
-	return time.Since(began), until(ctx, recorded)
+	return until(ctx, recorded)
 }
 
 func until(ctx context.Context, c <-chan struct{}) error {

@@ -27,6 +27,7 @@ type suite struct {
 // suites in the order in which they run.
 var suites = []suite{
 	{"gate", "request, approve, recorded, effect: through the HTTP API against a minimal gated flow", measureGate},
+	{"gate-postgres", "the same on a Temporal server over Postgres", measureGateOnPostgres},
 	{"ledger", "appends with the log being made, against plain prepared inserts", measureLedger},
 	{"verify", "finaudit verify, proofs and appends at 1,000,000 entries, against hashing in memory", measureVerify},
 	{"http", "lists and details against a bare handler over the same query", measureHTTP},
@@ -36,6 +37,7 @@ var suites = []suite{
 type bench struct {
 	rounds  int
 	profile string // folder for profiles; empty: none are taken
+	tags    string // build tags of finobs
 	dir     string // for state; deleted at the end
 	report  report
 }
@@ -67,6 +69,8 @@ func run(ctx context.Context, args []string) (err error) {
 	out := flags.String("out", "bench/report.json", "where the report goes")
 	plots := flags.String("plots", "docs/images", "folder for plots; empty: none")
 	profile := flags.String("profile", "", "folder for CPU profiles of the processes; empty: none")
+	earlier := flags.String("against", "", "an earlier report: fail when a ratio is worse by more than 15 %")
+	tags := flags.String("tags", "", "build tags of finobs; slow plants a slow-down that must show")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -82,7 +86,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // Postgres may run as another user
 		return err
 	}
-	b := &bench{rounds: *rounds, profile: *profile, dir: dir, report: newReport()}
+	b := &bench{rounds: *rounds, profile: *profile, tags: *tags, dir: dir, report: newReport()}
 	for _, s := range chosen {
 		fmt.Printf("\n%s: %s\n", s.name, s.about)
 		if err := s.run(ctx, b); err != nil {
@@ -93,10 +97,22 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := b.report.save(*out); err != nil {
 		return err
 	}
-	if *plots == "" {
+	if *plots != "" {
+		if err := b.report.plot(*plots); err != nil {
+			return err
+		}
+	}
+	if *earlier == "" {
 		return nil
 	}
-	return b.report.plot(*plots)
+	changes, err := b.report.against(*earlier)
+	if err != nil {
+		return err
+	}
+	if n := printChanges(os.Stdout, changes); n > 0 {
+		return fmt.Errorf("%d ratios are worse than in %s by more than %.0f %%", n, *earlier, 100*tolerance)
+	}
+	return nil
 }
 
 func choose(only string) ([]suite, error) {

@@ -29,10 +29,14 @@ type stack struct {
 	*devstack.Stack
 	processes []*devstack.Process
 	temporal  client.Client
+	server    *server // nil: the development server
 	admin     *sql.DB // superuser
 	http      *http.Client
 	tokens    map[string]string
 }
+
+// roles are the processes of finobs, in the order in which they start.
+var roles = []string{"sequencer", "worker", "api"}
 
 // people of the stack by name.
 var people = map[string]string{"alice": "analyst", "bob": "compliance"}
@@ -77,7 +81,7 @@ func (b *bench) newStack(ctx context.Context, name string, tags string) (s *stac
 	if out, err := migrate.CombinedOutput(); err != nil {
 		return s, fmt.Errorf("migrating: %w\n%s", err, out)
 	}
-	for _, role := range []string{"sequencer", "worker", "api"} {
+	for _, role := range roles {
 		// Under 500 flows at once nobody is to give up waiting for the record.
 		p, err := s.Launch(role, []string{"FINOBS_ANSWER_WAIT=30s"}, finobs, role)
 		if err != nil {

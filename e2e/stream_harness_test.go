@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -264,7 +266,29 @@ func (s *wsStream) next() (m streamed, end *closed) {
 func (s *wsStream) close() { s.conn.CloseNow() }
 
 // streamClient has a connection for each stream, and no limits.
-var streamClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+var streamClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialLink}}
+
+type narrowLink struct{}
+
+// narrow makes links that hold less on the way than the megabytes that the system
+// would take, so that whoever does not read is soon waited for. A window below the
+// size of one segment of the loopback, 64 KiB, would hardly move at all.
+func narrow(ctx context.Context) context.Context { return context.WithValue(ctx, narrowLink{}, true) }
+
+func dialLink(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	if ctx.Value(narrowLink{}) != nil {
+		d.Control = func(_, _ string, c syscall.RawConn) error {
+			// Before the link stands: the window that is offered then is never exceeded.
+			var failed error
+			err := c.Control(func(fd uintptr) {
+				failed = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 256<<10)
+			})
+			return errors.Join(err, failed)
+		}
+	}
+	return d.DialContext(ctx, network, address)
+}
 
 func openSSE(ctx context.Context, address, path, token string, headers ...string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)

@@ -8,7 +8,9 @@ func approvalWorkflow(ctx workflow.Context, in GateInput) (GateResult, error) {
 	if err != nil {
 		return GateResult{}, err
 	}
-	if err := g.wait(ctx); err != nil {
+	// The status of its search attributes stays pending: it would be an event and a
+	// write to the visibility store for a workflow that ends in the same breath.
+	if _, err := g.block(ctx); err != nil {
 		return GateResult{}, err
 	}
 	apart, _ := workflow.NewDisconnectedContext(ctx)

@@ -90,33 +90,46 @@ func nudge(ctx workflow.Context, workflowID string) {
 	}
 }
 
-// wait blocks until the request is no longer pending. A cancelled workflow
-// cancels its request.
+// wait blocks until the request is no longer pending, and prepares for what comes
+// then: a workflow that is to carry something out shows that it may.
 func (g *gate) wait(ctx workflow.Context) error {
+	stopTimer, err := g.block(ctx)
+	if err != nil {
+		return err
+	}
+	stopTimer()
+	return g.show(ctx)
+}
+
+// block blocks until the request is no longer pending. A cancelled workflow
+// cancels its request. The last timer runs on until it is stopped: a workflow that
+// ends has no need to, which saves an event.
+func (g *gate) block(ctx workflow.Context) (stopTimer func(), err error) {
 	apart, _ := workflow.NewDisconnectedContext(ctx)
+	stopTimer = func() {}
 	for g.state.Status == approval.Pending {
+		stopTimer()
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() && g.signals.Len() == 0 {
-			return workflow.NewContinueAsNewError(ctx, workflow.GetInfo(ctx).WorkflowType.Name, g.in)
+			return stopTimer, workflow.NewContinueAsNewError(ctx, workflow.GetInfo(ctx).WorkflowType.Name, g.in)
 		}
-		timerCtx, stopTimer := workflow.WithCancel(apart)
+		var timerCtx workflow.Context
+		timerCtx, stopTimer = workflow.WithCancel(apart)
 		timer := workflow.NewTimer(timerCtx, max(g.left, time.Second))
 		due := false
-		var err error
 		s := workflow.NewSelector(ctx)
 		s.AddReceive(g.signals, func(c workflow.ReceiveChannel, _ bool) { err = g.receive(apart, c) })
 		s.AddReceive(g.nudges, func(c workflow.ReceiveChannel, _ bool) { due = true; drainAll(c) })
 		s.AddFuture(timer, func(workflow.Future) { due = true })
 		s.AddReceive(ctx.Done(), func(workflow.ReceiveChannel, bool) { err = g.record(apart, ActivityCancelRequest, g.ref) })
 		s.Select(ctx)
-		stopTimer()
 		if err == nil && due {
 			err = g.expire(apart)
 		}
 		if err != nil {
-			return err
+			return stopTimer, err
 		}
 	}
-	return g.show(ctx)
+	return stopTimer, nil
 }
 
 // show makes the status visible to the list filters of the Web UI.

@@ -52,6 +52,24 @@ func (r *Reader) Approval(ctx context.Context, id int64) (approval.Request, erro
 	return q, err
 }
 
+// RequestsByID reads those of the requests that are recorded.
+func (r *Reader) RequestsByID(ctx context.Context, ids []int64) (map[int64]approval.Request, error) {
+	var rows []requestRow
+	err := r.db.SelectContext(ctx, &rows, `SELECT `+requestColumns+` FROM api.approval_request WHERE approval_id = ANY ($1)`, pq.Array(ids))
+	if err != nil {
+		return nil, fmt.Errorf("reading %d approvals: %w", len(ids), classify(err))
+	}
+	found := make(map[int64]approval.Request, len(rows))
+	for _, row := range rows {
+		q, err := row.domain()
+		if err != nil {
+			return nil, err
+		}
+		found[q.ID] = q
+	}
+	return found, nil
+}
+
 // LatestApproval reads the newest request over exactly the action with the given
 // digest, if there is one.
 func (r *Reader) LatestApproval(ctx context.Context, actionDigest string) (approval.Request, bool, error) {
@@ -170,6 +188,24 @@ func (r *Reader) Decision(ctx context.Context, id string) (approval.Recorded, bo
 	}
 	out, err := row.domain()
 	return out, true, err
+}
+
+// DecisionsByID reads those of the decisions that are recorded.
+func (r *Reader) DecisionsByID(ctx context.Context, ids []string) (map[string]approval.Recorded, error) {
+	var rows []decisionRow
+	err := r.db.SelectContext(ctx, &rows, `SELECT `+decisionColumns+` FROM api.approval_decision WHERE decision_id = ANY ($1)`, pq.Array(ids))
+	if err != nil {
+		return nil, fmt.Errorf("reading %d decisions: %w", len(ids), classify(err))
+	}
+	found := make(map[string]approval.Recorded, len(rows))
+	for _, row := range rows {
+		d, err := row.domain()
+		if err != nil {
+			return nil, err
+		}
+		found[d.ID] = d
+	}
+	return found, nil
 }
 
 // LoggedEntry is a row of the view agent_action_audit_log.

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"finobs/internal/devstack"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+)
+
+// server is a Temporal server over a Postgres of its own, as production has it.
+type server struct {
+	address  string
+	postgres *devstack.Postgres
+	process  *exec.Cmd
+}
+
+// newServer builds the server, which takes minutes the first time, and starts it.
+func (b *bench) newServer(ctx context.Context) (s *server, err error) {
+	bin := filepath.Join(b.dir, "temporalserver")
+	build := exec.CommandContext(ctx, "go", "build", "-C", "bench/temporalserver", "-o", bin, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("building the Temporal server: %w\n%s", err, out)
+	}
+	programs, err := devstack.EnsurePostgres(ctx, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	ports := [2]int{}
+	for i := range ports {
+		if ports[i], err = devstack.FreePort(0); err != nil {
+			return nil, err
+		}
+	}
+	s = &server{address: fmt.Sprintf("127.0.0.1:%d", ports[1])}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresConfig{
+		Bin: programs, Data: filepath.Join(b.dir, "temporal-postgres"), Port: ports[0], Durable: true, Log: filepath.Join(b.dir, "temporal-postgres.log"),
+	})
+	if err != nil {
+		return s, err
+	}
+	//nolint:noctx // stop ends it, in order
+	s.process = exec.Command(bin, "-database", s.postgres.AdminURL("postgres"), "-port", fmt.Sprint(ports[1]))
+	said := &bytes.Buffer{}
+	s.process.Stdout, s.process.Stderr = said, said
+	if err := s.process.Start(); err != nil {
+		return s, err
+	}
+	if err := s.await(ctx); err != nil {
+		return s, fmt.Errorf("%w\n%s", err, said)
+	}
+	return s, nil
+}
+
+func (s *server) await(ctx context.Context) error {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		c, err := client.DialContext(ctx, client.Options{HostPort: s.address, Logger: quiet{}})
+		if err == nil {
+			_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: "default"})
+			c.Close()
+		}
+		if err == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the Temporal server does not answer: %w", err)
+		}
+	}
+}
+
+func (s *server) stop() error {
+	var errs []error
+	if s.process != nil {
+		errs = append(errs, s.process.Process.Signal(syscall.SIGTERM), s.process.Wait())
+	}
+	if s.postgres != nil {
+		errs = append(errs, s.postgres.Stop())
+	}
+	return errors.Join(errs...)
+}
