@@ -99,7 +99,7 @@ func (s *streams) followLog(ctx context.Context) {
 	defer poll.Stop()
 	var failing onceUntil
 	for {
-		failing.log(ctx, "the log cannot be read for streams; trying again", s.hub.Pull(ctx))
+		failing.log(ctx, "the log cannot be read for streams; trying again", s.look(ctx))
 		select {
 		case <-ctx.Done():
 			return
@@ -107,6 +107,42 @@ func (s *streams) followLog(ctx context.Context) {
 		case <-poll.C:
 		}
 	}
+}
+
+// look has the hub read what is new, or only note it while nobody listens: those who
+// append would pay for what nobody reads.
+func (s *streams) look(ctx context.Context) error {
+	skipped, err := s.skip(ctx)
+	if err != nil || skipped {
+		return err
+	}
+	return s.hub.Pull(ctx)
+}
+
+// skip moves the hub to the end of the log when no stream is open. Whoever is
+// admitted afterwards reads from the log what the window does not hold; the lock
+// keeps him out until it has moved.
+func (s *streams) skip(ctx context.Context) (bool, error) {
+	if s.listened() {
+		return false, nil
+	}
+	last, err := s.reader.LastIndex(ctx)
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.total > 0 {
+		return false, nil
+	}
+	s.hub.Skip(last)
+	return true, nil
+}
+
+func (s *streams) listened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total > 0
 }
 
 // shutdown ends all streams, and waits until their readers were told or ctx ends.

@@ -29,6 +29,12 @@ const (
 	// interval is how long an entry waits for its place at most, when the
 	// sequencer keeps up.
 	interval = 50 * time.Millisecond
+	// busy is how many entries a batch has when there is so much to do that fewer
+	// batches are better: a batch costs the database as much as some 250 entries, and
+	// those who append wait for it.
+	busy = 64
+	// busyInterval is how long an entry waits then.
+	busyInterval = 100 * time.Millisecond
 	// signInterval is how often a checkpoint is signed at most.
 	signInterval = 200 * time.Millisecond
 	// lease is after how long without a sign of life another sequencer takes over.
@@ -111,6 +117,8 @@ func (s *Sequencer) Run(ctx context.Context) {
 			wait = 0
 		case !s.led:
 			wait = lease / 4
+		case n >= busy:
+			wait = busyInterval
 		default:
 			wait = interval
 		}

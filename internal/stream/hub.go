@@ -98,6 +98,21 @@ func (h *Hub) begin(head int64) {
 	h.started, h.from, h.head = true, head, head
 }
 
+// Skip moves the head to an index without reading what lies between: the window
+// begins there. It is for while nobody is subscribed; who was in the window and is
+// not at that index gets ErrSlow.
+func (h *Hub) Skip(head int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.started && head <= h.head {
+		return
+	}
+	clear(h.events)
+	h.events, h.started, h.from, h.head = h.events[:0], true, head, head
+	close(h.grown)
+	h.grown = make(chan struct{})
+}
+
 // publish adds the events up to an index to the window and wakes who waits.
 func (h *Hub) publish(events []*Event, head int64) {
 	h.mu.Lock()

@@ -138,6 +138,7 @@ func TestEachEventOnceAndInOrder(t *testing.T) {
 					t.Fatalf("%v", err)
 				}
 			},
+			"skip":  func(*rapid.T) { hub.Skip(source.size - 1) },
 			"break": func(t *rapid.T) { source.fails = rapid.IntRange(0, 3).Draw(t, "failures") },
 			"subscribe": func(t *rapid.T) {
 				after := rapid.Int64Range(-1, source.size-1).Draw(t, "after")
