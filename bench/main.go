@@ -30,6 +30,7 @@ var suites = []suite{
 	{"gate-postgres", "the same on a Temporal server over Postgres", measureGateOnPostgres},
 	{"ledger", "appends with the log being made, against plain prepared inserts", measureLedger},
 	{"verify", "finaudit verify, proofs and appends against hashing in memory", measureVerify},
+	{"streams", "1,000 sockets at 20 events a second, against a bare hub", measureStreams},
 	{"http", "lists and details against a bare handler over the same query", measureHTTP},
 }
 
@@ -47,6 +48,8 @@ func main() {
 	var err error
 	if listen := os.Getenv("BENCH_FLOOR_HTTP"); listen != "" {
 		err = floorHTTP(listen, os.Getenv("FINOBS_API_DATABASE_URL"))
+	} else if listen := os.Getenv("BENCH_FLOOR_STREAMS"); listen != "" {
+		err = floorStreams(listen, os.Getenv("FINOBS_API_DATABASE_URL"))
 	} else {
 		err = interruptible(os.Args[1:])
 	}
