@@ -88,7 +88,7 @@ func (r *reader) read(t interface{ Fatalf(string, ...any) }, batches int) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel() // Next does not wait then
 	for range batches {
-		events, err := r.Next(ended)
+		events, err := r.Next(ended, nil)
 		switch {
 		case errors.Is(err, stream.ErrSlow):
 			r.slow = true
@@ -205,7 +205,7 @@ func TestManyAtOnce(t *testing.T) {
 				r.Subscription = hub.Subscribe(head)
 			}
 			for r.Cursor() < size-1 {
-				events, err := r.Next(t.Context())
+				events, err := r.Next(t.Context(), nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -263,7 +263,7 @@ func TestCatchingUpLeavesTheSourceToOthers(t *testing.T) {
 			all.Go(func() {
 				r := &reader{Subscription: hub.Subscribe(-1), from: -1}
 				for r.Cursor() < 4990 {
-					events, err := r.Next(t.Context())
+					events, err := r.Next(t.Context(), nil)
 					if err != nil {
 						t.Error(err)
 						return
@@ -297,7 +297,7 @@ func TestNextWaitsForGrowthOrTheEnd(t *testing.T) {
 		s := hub.Subscribe(2)
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Next(short); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Next(short, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("nothing came: %v", err)
 		}
 		go func() {
@@ -306,7 +306,7 @@ func TestNextWaitsForGrowthOrTheEnd(t *testing.T) {
 			_ = hub.Pull(context.Background())
 		}()
 		began := time.Now()
-		events, err := s.Next(t.Context())
+		events, err := s.Next(t.Context(), nil)
 		if err != nil || len(events) != 1 || events[0].Index != 3 || time.Since(began) != time.Minute {
 			t.Errorf("got %v, %v after %s", events, err, time.Since(began))
 		}
