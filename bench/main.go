@@ -31,6 +31,8 @@ var suites = []suite{
 	{"ledger", "appends with the log being made, against plain prepared inserts", measureLedger},
 	{"verify", "finaudit verify, proofs and appends against hashing in memory", measureVerify},
 	{"streams", "1,000 sockets at 20 events a second, against a bare hub", measureStreams},
+	{"intake", "alerts taken in and recorded, against a bare handler that inserts the same bodies", measureIntake},
+	{"recon", "200,000 trades a side, against the same join in plain SQL", measureRecon},
 	{"http", "lists and details against a bare handler over the same query", measureHTTP},
 }
 
@@ -50,6 +52,8 @@ func main() {
 		err = floorHTTP(listen, os.Getenv("FINOBS_API_DATABASE_URL"))
 	} else if listen := os.Getenv("BENCH_FLOOR_STREAMS"); listen != "" {
 		err = floorStreams(listen, os.Getenv("FINOBS_API_DATABASE_URL"))
+	} else if listen := os.Getenv("BENCH_FLOOR_INTAKE"); listen != "" {
+		err = floorIntake(listen, os.Getenv("FINOBS_WORKER_DATABASE_URL"))
 	} else {
 		err = interruptible(os.Args[1:])
 	}

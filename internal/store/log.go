@@ -78,6 +78,19 @@ func (s *Sequencer) Tree(ctx context.Context) (ledger.Tree, error) {
 	return row.tree()
 }
 
+// Waiting reports whether there are entries that Sequence would give places.
+func (s *Sequencer) Waiting(ctx context.Context) (waiting bool, err error) {
+	stmt, err := s.db.statement(ctx, `SELECT EXISTS (SELECT FROM ledger.tree t JOIN ledger.entry e ON (e.xid, e.entry_id) > (t.last_xid, t.last_entry)
+		WHERE e.xid < pg_snapshot_xmin(pg_current_snapshot()))`) //nolint:sqlclosecheck // it is prepared once, for as long as the pool lives
+	if err != nil {
+		return false, fmt.Errorf("looking for entries: %w", err)
+	}
+	if err := stmt.GetContext(ctx, &waiting); err != nil {
+		return false, fmt.Errorf("looking for entries: %w", classify(err))
+	}
+	return waiting, nil
+}
+
 // Sequence gives places to at most limit entries and grows the tree by them, in
 // one transaction. Only entries of transactions that ended before the snapshot
 // are taken, in the order of (xid, entry_id): what comes later sorts behind them.
@@ -214,7 +227,9 @@ func (d *db) tilesOf(ctx context.Context, tx *sqlx.Tx, query string) ledger.Tile
 }
 
 // Tiles reads tiles of the committed tree.
-func (s *Sequencer) Tiles(ctx context.Context) ledger.TileSource { return s.db.tilesOf(ctx, nil, tileQuery) }
+func (s *Sequencer) Tiles(ctx context.Context) ledger.TileSource {
+	return s.db.tilesOf(ctx, nil, tileQuery)
+}
 
 // LatestCheckpoint is the newest checkpoint; empty when there is none.
 func (s *Sequencer) LatestCheckpoint(ctx context.Context) ([]byte, error) {
