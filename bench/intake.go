@@ -30,7 +30,7 @@ type sending struct {
 	recorded func(ctx context.Context, tag string) (int64, error)
 }
 
-// measureIntake compares alerts that are taken in and recorded, each as an event
+// measureIntake, whose senders each have a host of their own, compares alerts that are taken in and recorded, each as an event
 // under its digest with its condition folded, with a bare handler that inserts the
 // same bodies.
 func measureIntake(ctx context.Context, b *bench) (err error) {
@@ -77,7 +77,7 @@ func (i *sending) rate(ctx context.Context) (float64, error) {
 	for n := range intakeSenders {
 		all.Go(func() {
 			for k := 0; time.Since(began) < intakeRound && errs[n] == nil; k++ {
-				if errs[n] = i.send(ctx, alerts(fmt.Sprintf("%s-%d-%d", tag, n, k), i.each)); errs[n] == nil {
+				if errs[n] = i.send(ctx, alerts(fmt.Sprintf("%s-%d-%d", tag, n, k), fmt.Sprintf("host-%d", n), i.each)); errs[n] == nil {
 					sent.Add(int64(i.each))
 				}
 			}
@@ -102,11 +102,11 @@ func (i *sending) rate(ctx context.Context) (float64, error) {
 	return float64(sent.Load()) / time.Since(began).Seconds(), nil
 }
 
-// alerts is a body as the Alertmanager of Prometheus sends it (version 4).
-func alerts(tag string, n int) string {
+// alerts is a body about one host, as the Alertmanager of Prometheus sends it (version 4).
+func alerts(tag, host string, n int) string {
 	list := make([]string, n)
 	for i := range list {
-		list[i] = fmt.Sprintf(`{"status":"firing","fingerprint":"%s-%d","labels":{"alertname":"a","instance":"host-%d","severity":"info"},"startsAt":"2026-11-24T14:30:00Z"}`, tag, i, i)
+		list[i] = fmt.Sprintf(`{"status":"firing","fingerprint":"%s-%d","labels":{"alertname":"a","instance":%q,"severity":"info"},"startsAt":"2026-11-24T14:30:00Z"}`, tag, i, host)
 	}
 	return `{"version":"4","status":"firing","alerts":[` + strings.Join(list, ",") + `]}`
 }
