@@ -92,30 +92,24 @@ e2e-full: setup bench-export ## the slow tests, and those that need LibreOffice,
 	command -v soffice >/dev/null || apt-get install -y --no-install-recommends libreoffice-calc
 	go test -count=1 -v -run LibreOffice ./internal/export
 
-.PHONY: bench-log
-bench-log: setup ## measure the log: appends with the sequencer, verification of 1,000,000 entries
-	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run 'TestAppendThroughput|TestAMillion' ./internal/sequencer ./internal/audit
-
 .PHONY: bench-load
 bench-load: setup ## load 1,000,000 transactions and compare with psql's copy
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run TestAMillionTransactions ./e2e
-
-.PHONY: bench-recon
-bench-recon: setup ## compare 1,000,000 trades with 1,000,000: seconds by phase, memory, and how long the log waits
-	FINOBS_BENCH=1 go test -count=1 -v -timeout 30m -run TestAMillionTradesASide ./e2e
-
-.PHONY: bench-intake
-bench-intake: setup ## measure how many events a second are taken in and recorded
-	FINOBS_BENCH=1 go test -count=1 -v -timeout 10m -run TestIntakeRate ./e2e
-
-.PHONY: bench-streams
-bench-streams: setup ## measure 1,000 sockets at 20 events/s: latency from commit to message, and memory
-	FINOBS_BENCH=1 go test -count=1 -v -timeout 10m -run TestStreamFanOut ./e2e
 
 ONLY ?=
 .PHONY: bench
 bench: setup ## measure against floors in the same run: the gate, the log, HTTP; ONLY=gate measures one
 	go run ./bench -only "$(ONLY)" -plots ""
+
+# benchstat tells noise from change: make bench-micro, keep .finobs/bench-micro.txt
+# under another name, change something, make bench-micro BASE=that-file.
+BENCHSTAT := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+BASE ?=
+.PHONY: bench-micro
+bench-micro: ## run the Go benchmarks six times; BASE=file compares with an earlier run by benchstat
+	mkdir -p .finobs
+	set -o pipefail; go test -run '^$$' -bench . -count 6 ./internal/... | tee .finobs/bench-micro.txt
+	$(if $(BASE),go run $(BENCHSTAT) $(BASE) .finobs/bench-micro.txt)
 
 .PHONY: screenshots
 screenshots: setup ## make the pictures of the console in docs/images

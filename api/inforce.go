@@ -72,24 +72,35 @@ func newRosterCache(r *store.Reader) *rosterCache {
 }
 
 func (c *rosterCache) reduce(ctx context.Context, p approval.Principal) (approval.Principal, error) {
-	c.mu.Lock()
-	k, known := c.known[p.Key()]
-	c.mu.Unlock()
-	if !known || time.Since(k.readAt) > memory {
-		member, on, err := c.reader.Member(ctx, p.Person)
-		if err != nil {
-			return p, err
-		}
-		k = knownMember{readAt: time.Now()}
-		if on {
-			k.roster = approval.Roster{member}
-		}
-		c.mu.Lock()
-		if len(c.known) >= maxRemembered {
-			clear(c.known)
-		}
-		c.known[p.Key()] = k
-		c.mu.Unlock()
+	k, err := c.member(ctx, p.Key(), p.Person)
+	if err != nil {
+		return p, err
 	}
 	return k.roster.Reduce(p), nil
+}
+
+// member is what the roster says of a person, whose key is given; it is read when it
+// is not remembered.
+func (c *rosterCache) member(ctx context.Context, key string, person approval.Person) (knownMember, error) {
+	c.mu.Lock()
+	k, known := c.known[key]
+	c.mu.Unlock()
+	if known && time.Since(k.readAt) <= memory {
+		return k, nil
+	}
+	k = knownMember{readAt: time.Now()}
+	member, on, err := c.reader.Member(ctx, person)
+	if err != nil {
+		return k, err
+	}
+	if on {
+		k.roster = approval.Roster{member}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.known) >= maxRemembered {
+		clear(c.known)
+	}
+	c.known[key] = k
+	return k, nil
 }

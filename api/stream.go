@@ -99,7 +99,7 @@ func (s *streams) followLog(ctx context.Context) {
 	defer poll.Stop()
 	var failing onceUntil
 	for {
-		failing.log(ctx, "the log cannot be read for streams; trying again", s.hub.Pull(ctx))
+		failing.log(ctx, "the log cannot be read for streams; trying again", s.look(ctx))
 		select {
 		case <-ctx.Done():
 			return
@@ -107,6 +107,42 @@ func (s *streams) followLog(ctx context.Context) {
 		case <-poll.C:
 		}
 	}
+}
+
+// look has the hub read what is new, or only note it while nobody listens: those who
+// append would pay for what nobody reads.
+func (s *streams) look(ctx context.Context) error {
+	skipped, err := s.skip(ctx)
+	if err != nil || skipped {
+		return err
+	}
+	return s.hub.Pull(ctx)
+}
+
+// skip moves the hub to the end of the log when no stream is open. Whoever is
+// admitted afterwards reads from the log what the window does not hold; the lock
+// keeps him out until it has moved.
+func (s *streams) skip(ctx context.Context) (bool, error) {
+	if s.listened() {
+		return false, nil
+	}
+	last, err := s.reader.LastIndex(ctx)
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.total > 0 {
+		return false, nil
+	}
+	s.hub.Skip(last)
+	return true, nil
+}
+
+func (s *streams) listened() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total > 0
 }
 
 // shutdown ends all streams, and waits until their readers were told or ctx ends.
@@ -159,9 +195,19 @@ func (s *streams) admit(ctx context.Context, p approval.Principal) (release func
 type feed struct {
 	*streams
 	who    approval.Principal
+	key    string        // of who, in the roster
 	names  []stream.Name // that the reader asked for
 	sub    *stream.Subscription
-	expiry time.Time // zero: never
+	expiry time.Time   // zero: never
+	wake   *time.Timer // ends a wait in which nothing happens
+	judged judgement
+}
+
+// judgement is what was found of the reader when the roster was read last.
+type judgement struct {
+	at    time.Time // when it was read
+	p     approval.Principal
+	names []stream.Name // that he may read
 }
 
 // prepare judges a request for a stream, before anything of it is answered. The
@@ -181,7 +227,10 @@ func (s *streams) prepare(c *gin.Context, names []stream.Name) (*feed, func(), e
 	if err != nil {
 		return nil, nil, err
 	}
-	return &feed{s, principal(ctx), names, s.hub.Subscribe(after), expiryOf(c.Request)}, release, nil
+	who := principal(ctx)
+	return &feed{
+		streams: s, who: who, key: who.Key(), names: names, sub: s.hub.Subscribe(after), expiry: expiryOf(c.Request), wake: time.NewTimer(lookInterval),
+	}, release, nil
 }
 
 // cursor is the index behind which a stream begins. What a client resumes with by
@@ -255,13 +304,12 @@ func (f *feed) run(ctx context.Context, out outlet) *closing {
 
 // wait returns the next events, or none after a while.
 func (f *feed) wait(ctx context.Context) ([]*stream.Event, error) {
-	look, cancel := context.WithTimeout(ctx, lookInterval)
-	defer cancel()
-	events, err := f.sub.Next(look)
+	f.wake.Reset(lookInterval)
+	events, err := f.sub.Next(ctx, f.wake.C)
 	switch {
 	case errors.Is(err, stream.ErrSlow):
 		return nil, closeSlow
-	case err == nil || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+	case err == nil || ctx.Err() != nil:
 		return events, ctx.Err()
 	}
 	f.trouble(ctx, err)
@@ -301,17 +349,20 @@ func (f *feed) deliver(ctx context.Context, out outlet, events []*stream.Event) 
 // nobody can tell, it waits: nothing is sent on the strength of what was so once.
 func (f *feed) judge(ctx context.Context) (approval.Principal, []stream.Name, error) {
 	for {
-		p, err := f.roster.reduce(ctx, f.who)
+		k, err := f.roster.member(ctx, f.key, f.who.Person)
 		if err == nil {
-			names := readable(p, f.names)
-			if len(names) == 0 {
+			if !k.readAt.Equal(f.judged.at) {
+				p := k.roster.Reduce(f.who)
+				f.judged = judgement{k.readAt, p, readable(p, f.names)}
+			}
+			if len(f.judged.names) == 0 {
 				err = closeLost
 			}
-			return p, names, err
+			return f.judged.p, f.judged.names, err
 		}
 		f.trouble(ctx, err)
 		if ctx.Err() != nil {
-			return p, nil, ctx.Err()
+			return approval.Principal{}, nil, ctx.Err()
 		}
 	}
 }

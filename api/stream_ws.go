@@ -72,7 +72,9 @@ func (f *feed) serve(ctx context.Context, conn *websocket.Conn) {
 	defer stopReading()
 	go func() { end(listen(reading, conn)) }()
 	go func() { end(keepAlive(ctx, reading, conn)) }()
-	why := f.run(ctx, socketOutlet{conn})
+	late := time.AfterFunc(sendTimeout, func() { _ = conn.CloseNow() })
+	late.Stop()
+	why := f.run(ctx, socketOutlet{conn, late})
 	if why != closeBroken {
 		_ = conn.Close(websocket.StatusCode(why.Code), why.Reason) // waits for the client's own for a while
 	}
@@ -112,14 +114,17 @@ func keepAlive(ctx, reading context.Context, conn *websocket.Conn) error {
 }
 
 // socketOutlet writes messages of a WebSocket, each when it is sent.
-type socketOutlet struct{ conn *websocket.Conn }
+type socketOutlet struct {
+	conn *websocket.Conn
+	late *time.Timer // cuts the connection
+}
 
 func (o socketOutlet) send(f stream.Frame) error {
 	// Not the stream's own context: a message that is cut short ends the connection
-	// without a word.
-	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
-	defer cancel()
-	return o.conn.Write(ctx, websocket.MessageText, f.JSON())
+	// without a word. One timer for all messages costs less than a context for each.
+	o.late.Reset(sendTimeout)
+	defer o.late.Stop()
+	return o.conn.Write(context.Background(), websocket.MessageText, f.JSON())
 }
 
 func (o socketOutlet) flush() error { return nil }

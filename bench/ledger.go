@@ -31,20 +31,23 @@ func measureLedger(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return fmt.Errorf("making the floor's table: %w", err)
 	}
-	for connections, goal := range map[int]float64{8: 0.8, 32: 0.75} {
+	for _, c := range []struct {
+		connections int
+		goal        float64
+	}{{8, 0.8}, {32, 0.75}} {
 		from, err := s.entries(ctx)
 		if err != nil {
 			return err
 		}
 		err = b.measure(ctx, comparison{
-			name: fmt.Sprintf("ledger/appends at %d connections", connections), unit: "rows/s", better: higher, goal: goal,
+			name: fmt.Sprintf("ledger/appends at %d connections", c.connections), unit: "rows/s", better: higher, goal: c.goal,
 			floor: "prepared inserts into a plain table with the same columns and indexes",
-			ours:  s.hammer("ledger.entry", connections), plain: s.hammer("bench.plain", connections),
+			ours:  s.hammer("ledger.entry", c.connections), plain: s.hammer("bench.plain", c.connections),
 		})
 		if err != nil {
 			return err
 		}
-		if err := s.lag(ctx, b, connections, from); err != nil {
+		if err := s.lag(ctx, b, c.connections, from); err != nil {
 			return err
 		}
 	}

@@ -29,6 +29,10 @@ var suites = []suite{
 	{"gate", "request, approve, recorded, effect: through the HTTP API against a minimal gated flow", measureGate},
 	{"gate-postgres", "the same on a Temporal server over Postgres", measureGateOnPostgres},
 	{"ledger", "appends with the log being made, against plain prepared inserts", measureLedger},
+	{"verify", "finaudit verify, proofs and appends against hashing in memory", measureVerify},
+	{"streams", "1,000 sockets at 20 events a second, against a bare hub", measureStreams},
+	{"intake", "alerts taken in and recorded, against a bare handler that inserts the same bodies", measureIntake},
+	{"recon", "200,000 trades a side, against the same join in plain SQL", measureRecon},
 	{"http", "lists and details against a bare handler over the same query", measureHTTP},
 }
 
@@ -37,6 +41,7 @@ type bench struct {
 	rounds  int
 	profile string // folder for profiles; empty: none are taken
 	tags    string // build tags of finobs
+	full    bool   // also the sizes that take hours
 	dir     string // for state; deleted at the end
 	report  report
 }
@@ -45,6 +50,10 @@ func main() {
 	var err error
 	if listen := os.Getenv("BENCH_FLOOR_HTTP"); listen != "" {
 		err = floorHTTP(listen, os.Getenv("FINOBS_API_DATABASE_URL"))
+	} else if listen := os.Getenv("BENCH_FLOOR_STREAMS"); listen != "" {
+		err = floorStreams(listen, os.Getenv("FINOBS_API_DATABASE_URL"))
+	} else if listen := os.Getenv("BENCH_FLOOR_INTAKE"); listen != "" {
+		err = floorIntake(listen, os.Getenv("FINOBS_WORKER_DATABASE_URL"))
 	} else {
 		err = interruptible(os.Args[1:])
 	}
@@ -70,6 +79,7 @@ func run(ctx context.Context, args []string) (err error) {
 	profile := flags.String("profile", "", "folder for CPU profiles of the processes; empty: none")
 	earlier := flags.String("against", "", "an earlier report: fail when a ratio is worse by more than 15 %")
 	tags := flags.String("tags", "", "build tags of finobs; slow plants a slow-down that must show")
+	full := flags.Bool("full", false, "also the sizes that take hours")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -85,7 +95,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // Postgres may run as another user
 		return err
 	}
-	b := &bench{rounds: *rounds, profile: *profile, tags: *tags, dir: dir, report: newReport()}
+	b := &bench{rounds: *rounds, profile: *profile, tags: *tags, full: *full, dir: dir, report: newReport()}
 	for _, s := range chosen {
 		fmt.Printf("\n%s: %s\n", s.name, s.about)
 		if err := s.run(ctx, b); err != nil {

@@ -9,24 +9,16 @@ import (
 	"finobs/internal/ledger"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 )
 
 func TestAProofHoldsForItsEntryAlone(t *testing.T) {
 	const n = 300
 	l := makeLog(t, n)
-	tiles := func(want []tlog.Tile) ([][]byte, error) {
-		out := make([][]byte, len(want))
-		for i, w := range want {
-			out[i] = l.files[audit.TilePath(w)]
-		}
-		return out, nil
-	}
 	other := makeLog(t, 1)
 	strangers := l.copy()
 	strangers.Keys = func(int64) []note.Verifier { return []note.Verifier{other.verifier} }
 	for _, index := range []int64{0, 1, 255, 256, n - 1} {
-		text, err := ledger.ProveLeaf(l.tree, index, l.files["checkpoint"], tiles)
+		text, err := ledger.ProveLeaf(l.tree, index, l.files["checkpoint"], l.made.Tiles)
 		if err != nil {
 			t.Fatal(err)
 		}

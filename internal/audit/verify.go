@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -114,6 +115,7 @@ type run struct {
 	progress func(done, total int64)
 
 	hashes []tlog.Hash // of all leaves: 32 bytes an entry
+	roots  []tlog.Hash // over the leaves of each bundle, which is a subtree
 	report Report
 }
 
@@ -121,21 +123,23 @@ type run struct {
 type result struct {
 	n      int64
 	hashes []tlog.Hash
+	root   tlog.Hash
 	shown  int64
 	err    error
 }
 
 func (r *run) all() error {
 	bundles := Bundles(r.size)
-	r.hashes = make([]tlog.Hash, r.size)
+	r.hashes, r.roots = make([]tlog.Hash, r.size), make([]tlog.Hash, bundles)
 	next := make(chan int64)
 	done := make(chan result, runtime.NumCPU())
 	stop := make(chan struct{})
 	var workers sync.WaitGroup
 	for range runtime.NumCPU() {
 		workers.Go(func() {
+			var q quick
 			for n := range next {
-				done <- r.bundle(n)
+				done <- r.bundle(n, &q)
 			}
 		})
 	}
@@ -164,6 +168,7 @@ func (r *run) all() error {
 			continue
 		}
 		copy(r.hashes[b.n*ledger.TileWidth:], b.hashes)
+		r.roots[b.n] = b.root
 		r.report.Size += int64(len(b.hashes))
 		r.report.Projections += b.shown
 		if r.progress != nil {
@@ -173,7 +178,7 @@ func (r *run) all() error {
 	return first.err
 }
 
-func (r *run) bundle(n int64) result {
+func (r *run) bundle(n int64, q *quick) result {
 	width := Width(r.size, n)
 	out := result{n: n}
 	data, err := fs.ReadFile(r.copy.Files, EntriesPath(n, width))
@@ -189,10 +194,12 @@ func (r *run) bundle(n int64) result {
 		out.err = fmt.Errorf("%w: entries from %d: %w", ErrGap, n*ledger.TileWidth, err)
 		return out
 	}
-	for _, leaf := range leaves {
-		out.hashes = append(out.hashes, ledger.LeafHash(leaf))
+	out.hashes = make([]tlog.Hash, len(leaves))
+	for i, leaf := range leaves {
+		out.hashes[i] = ledger.LeafHash(leaf)
 	}
-	shown, err := r.copy.compare(n, width, leaves)
+	out.root = rootOf(out.hashes)
+	shown, err := r.copy.compare(n, width, leaves, q)
 	out.shown = shown
 	if err != nil && errors.Is(err, ErrProjection) {
 		// A changed leaf differs from its columns too; the tree says which it is.
@@ -216,7 +223,7 @@ func (c Copy) lost(n, width int64, err error) string {
 // SplitBundle cuts an entry bundle into its entries: each is preceded by its
 // length in two bytes, big-endian (C2SP tlog-tiles).
 func SplitBundle(data []byte) ([][]byte, error) {
-	var out [][]byte
+	out := make([][]byte, 0, ledger.TileWidth)
 	for len(data) > 0 {
 		if len(data) < 2 {
 			return out, errors.New("the bundle ends within a length")
@@ -231,8 +238,16 @@ func SplitBundle(data []byte) ([][]byte, error) {
 	return out, nil
 }
 
-// root is the root over the first n entries.
-func (r *run) root(n int64) tlog.Hash { return rootOf(r.hashes[:n]) }
+// root is the root over the first n entries: over their full bundles and what is
+// left, as a bundle has a power of two of them.
+func (r *run) root(n int64) tlog.Hash {
+	full := n / ledger.TileWidth
+	roots := slices.Clone(r.roots[:full])
+	if rest := r.hashes[full*ledger.TileWidth : n]; len(rest) > 0 {
+		roots = append(roots, rootOf(rest))
+	}
+	return rootOf(roots)
+}
 
 // rootOf is RFC 6962, section 2.1.
 func rootOf(leaves []tlog.Hash) tlog.Hash {
@@ -243,7 +258,7 @@ func rootOf(leaves []tlog.Hash) tlog.Hash {
 		}
 		return h
 	}
-	level := append([]tlog.Hash(nil), leaves...)
+	level := slices.Clone(leaves)
 	// Level by level: an odd hash at the end goes up as it is, which is the same
 	// as splitting at the largest power of two.
 	for len(level) > 1 {

@@ -26,9 +26,18 @@ import (
 const (
 	// MaxBatch is how many entries are sequenced in one transaction.
 	MaxBatch = 1024
-	// interval is how long an entry waits for its place at most, when the
-	// sequencer keeps up.
+	// interval is how long after a batch the next one comes, when the sequencer keeps
+	// up.
 	interval = 50 * time.Millisecond
+	// lookInterval is how long an entry waits when there was none for an interval: to
+	// look costs little.
+	lookInterval = 10 * time.Millisecond
+	// busy is how many entries a batch has when there is so much to do that fewer
+	// batches are better: a batch costs the database as much as some 250 entries, and
+	// those who append wait for it.
+	busy = 64
+	// busyInterval is how long after a batch the next one comes then.
+	busyInterval = 100 * time.Millisecond
 	// signInterval is how often a checkpoint is signed at most.
 	signInterval = 200 * time.Millisecond
 	// lease is after how long without a sign of life another sequencer takes over.
@@ -47,6 +56,8 @@ type Store interface {
 	// Sequence gives places to at most limit entries in one transaction, and
 	// returns the tree and how many there were.
 	Sequence(ctx context.Context, limit int) (ledger.Tree, int, error)
+	// Waiting reports whether there are entries that could get a place now.
+	Waiting(ctx context.Context) (bool, error)
 	// Tree is the tree as it is committed.
 	Tree(ctx context.Context) (ledger.Tree, error)
 	// Tiles reads tiles of the committed tree.
@@ -91,29 +102,44 @@ var ErrRefused = errors.New("the sequencer refuses to sign")
 // Run sequences until ctx ends. Errors are logged and tried again: the ledger
 // takes entries all the same.
 func (s *Sequencer) Run(ctx context.Context) {
-	wait := time.Duration(0)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
+	for ctx.Err() == nil {
 		n, err := s.Once(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, ErrRefused):
-			wait = refusalInterval
+			pause(ctx, refusalInterval)
 		case err != nil:
 			slog.WarnContext(ctx, "sequencing failed and will be tried again", "error", err)
-			wait = time.Second
+			pause(ctx, time.Second)
 		case n == MaxBatch:
-			wait = 0
 		case !s.led:
-			wait = lease / 4
+			pause(ctx, lease/4)
+		case n >= busy:
+			pause(ctx, busyInterval)
+		case n > 0:
+			pause(ctx, interval)
 		default:
-			wait = interval
+			s.await(ctx)
 		}
+	}
+}
+
+// await waits for an entry, an interval at most.
+func (s *Sequencer) await(ctx context.Context) {
+	for range interval / lookInterval {
+		pause(ctx, lookInterval)
+		// What is wrong the next round says.
+		if waiting, err := s.Store.Waiting(ctx); waiting || err != nil {
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 

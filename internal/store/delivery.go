@@ -190,7 +190,7 @@ func (w *Writer) ProveEntry(ctx context.Context, entryID string) (leaf, proof []
 	if err != nil {
 		return nil, nil, err
 	}
-	proof, err = ledger.ProveLeaf(tree, row.Index, row.Checkpoint, tilesFrom(ctx, w.db, "api.tile"))
+	proof, err = ledger.ProveLeaf(tree, row.Index, row.Checkpoint, w.db.tilesOf(ctx, nil, tileViewQuery))
 	return row.Leaf, proof, err
 }
 

@@ -78,6 +78,19 @@ func (s *Sequencer) Tree(ctx context.Context) (ledger.Tree, error) {
 	return row.tree()
 }
 
+// Waiting reports whether there are entries that Sequence would give places.
+func (s *Sequencer) Waiting(ctx context.Context) (waiting bool, err error) {
+	stmt, err := s.db.statement(ctx, `SELECT EXISTS (SELECT FROM ledger.tree t JOIN ledger.entry e ON (e.xid, e.entry_id) > (t.last_xid, t.last_entry)
+		WHERE e.xid < pg_snapshot_xmin(pg_current_snapshot()))`) //nolint:sqlclosecheck // it is prepared once, for as long as the pool lives
+	if err != nil {
+		return false, fmt.Errorf("looking for entries: %w", err)
+	}
+	if err := stmt.GetContext(ctx, &waiting); err != nil {
+		return false, fmt.Errorf("looking for entries: %w", classify(err))
+	}
+	return waiting, nil
+}
+
 // Sequence gives places to at most limit entries and grows the tree by them, in
 // one transaction. Only entries of transactions that ended before the snapshot
 // are taken, in the order of (xid, entry_id): what comes later sorts behind them.
@@ -103,7 +116,7 @@ func (s *Sequencer) Sequence(ctx context.Context, limit int) (ledger.Tree, int, 
 	if err != nil || len(batch.ids) == 0 {
 		return old, 0, err
 	}
-	grown, tiles, err := ledger.Grow(old, batch.hashes, tilesOf(ctx, tx))
+	grown, tiles, err := ledger.Grow(old, batch.hashes, s.db.tilesOf(ctx, tx, tileQuery))
 	if err != nil {
 		return ledger.Tree{}, 0, err
 	}
@@ -176,29 +189,33 @@ func (s *Sequencer) store(ctx context.Context, tx *sqlx.Tx, old, grown ledger.Tr
 	return nil
 }
 
-// querier reads, inside a transaction or not.
-type querier interface {
-	SelectContext(ctx context.Context, dest any, query string, args ...any) error
-}
+// tileQueries read tiles, from the state tables and from the view of the API.
+const (
+	tileQuery = `SELECT i, hashes FROM unnest($1::smallint[], $2::bigint[]) WITH ORDINALITY AS w (level, n, i)
+		JOIN ledger.tile USING (level, n)`
+	tileViewQuery = `SELECT i, hashes FROM unnest($1::smallint[], $2::bigint[]) WITH ORDINALITY AS w (level, n, i)
+		JOIN api.tile USING (level, n)`
+)
 
-// tilesOf reads tiles from the state tables.
-func tilesOf(ctx context.Context, q querier) ledger.TileSource {
-	return tilesFrom(ctx, q, "ledger.tile")
-}
-
-func tilesFrom(ctx context.Context, q querier, relation string) ledger.TileSource {
+// tilesOf reads tiles by one of the tileQueries, in a transaction unless tx is nil.
+func (d *db) tilesOf(ctx context.Context, tx *sqlx.Tx, query string) ledger.TileSource {
 	return func(tiles []tlog.Tile) ([][]byte, error) {
 		levels, numbers := make([]int64, len(tiles)), make([]int64, len(tiles))
 		for i, t := range tiles {
 			levels[i], numbers[i] = int64(t.L), t.N
 		}
+		stmt, err := d.statement(ctx, query)
+		if err != nil {
+			return nil, fmt.Errorf("reading tiles: %w", err)
+		}
+		if tx != nil {
+			stmt = tx.StmtxContext(ctx, stmt)
+		}
 		var rows []struct {
 			I      int    `db:"i"`
 			Hashes []byte `db:"hashes"`
 		}
-		err := q.SelectContext(ctx, &rows, `SELECT i, hashes FROM unnest($1::smallint[], $2::bigint[]) WITH ORDINALITY AS w (level, n, i)
-			JOIN `+relation+` USING (level, n)`, pq.Array(levels), pq.Array(numbers))
-		if err != nil {
+		if err := stmt.SelectContext(ctx, &rows, pq.Array(levels), pq.Array(numbers)); err != nil {
 			return nil, fmt.Errorf("reading tiles: %w", classify(err))
 		}
 		out := make([][]byte, len(tiles))
@@ -210,7 +227,9 @@ func tilesFrom(ctx context.Context, q querier, relation string) ledger.TileSourc
 }
 
 // Tiles reads tiles of the committed tree.
-func (s *Sequencer) Tiles(ctx context.Context) ledger.TileSource { return tilesOf(ctx, s.db) }
+func (s *Sequencer) Tiles(ctx context.Context) ledger.TileSource {
+	return s.db.tilesOf(ctx, nil, tileQuery)
+}
 
 // LatestCheckpoint is the newest checkpoint; empty when there is none.
 func (s *Sequencer) LatestCheckpoint(ctx context.Context) ([]byte, error) {

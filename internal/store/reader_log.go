@@ -129,7 +129,7 @@ func (r *Reader) Tree(ctx context.Context) (ledger.Tree, error) {
 
 // Tiles reads tiles of the log.
 func (r *Reader) Tiles(ctx context.Context) ledger.TileSource {
-	return tilesFrom(ctx, r.db, "api.tile")
+	return r.db.tilesOf(ctx, nil, tileViewQuery)
 }
 
 // Checkpoint is the newest checkpoint whose size is at least the given one; a

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-	"sync"
+	"sync/atomic"
+	"time"
 )
 
 const (
@@ -35,33 +36,39 @@ type Source interface {
 	EntriesAfter(ctx context.Context, index int64, limit int) ([]Entry, error)
 }
 
-// Hub keeps the newest events for all subscriptions. One goroutine calls Pull.
+// Hub keeps the newest events for all subscriptions. One goroutine calls Pull and
+// Skip; each makes a window of its own, so that subscriptions read without a lock,
+// a thousand at once when the log grows.
 type Hub struct {
 	source Source
 	size   int // most events in the window
 	turns  chan struct{}
+	now    atomic.Pointer[window]
+}
 
-	mu      sync.Mutex
+// window is what the hub knows at one time. It is never changed.
+type window struct {
 	started bool
 	events  []*Event      // in order: all with from < Index <= head
 	from    int64         // the window begins behind this index
 	head    int64         // the last index that is known
-	grown   chan struct{} // closed when head moves
+	grown   chan struct{} // closed when there is a newer window
 }
 
 // NewHub returns a hub over a source whose window holds at most size events.
 func NewHub(source Source, size int) *Hub {
-	return &Hub{source: source, size: size, turns: make(chan struct{}, maxReaders), grown: make(chan struct{})}
+	h := &Hub{source: source, size: size, turns: make(chan struct{}, maxReaders)}
+	h.now.Store(&window{grown: make(chan struct{})})
+	return h
 }
 
 // Head is the last index that the hub knows; ErrNotReady before the first Pull.
 func (h *Hub) Head() (int64, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.started {
+	w := h.now.Load()
+	if !w.started {
 		return 0, ErrNotReady
 	}
-	return h.head, nil
+	return w.head, nil
 }
 
 // Pull reads what the log has that the window has not. The first call finds out
@@ -72,7 +79,7 @@ func (h *Hub) Pull(ctx context.Context) error {
 		if head, err = h.source.LastIndex(ctx); err != nil {
 			return err
 		}
-		h.begin(head)
+		h.Skip(head)
 	}
 	for {
 		page, err := h.source.EntriesAfter(ctx, head, pageSize)
@@ -92,25 +99,31 @@ func (h *Hub) Pull(ctx context.Context) error {
 	}
 }
 
-func (h *Hub) begin(head int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.started, h.from, h.head = true, head, head
+// Skip moves the head to an index without reading what lies between: the window
+// begins there. It is for while nobody is subscribed; who was in the window and is
+// not at that index gets ErrSlow.
+func (h *Hub) Skip(head int64) {
+	if w := h.now.Load(); !w.started || head > w.head {
+		h.show(window{from: head, head: head})
+	}
 }
 
-// publish adds the events up to an index to the window and wakes who waits.
+// publish adds the events up to an index to the window and wakes who waits. The
+// events before stay where they are, for those who are reading them.
 func (h *Hub) publish(events []*Event, head int64) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.events = append(h.events, events...)
-	if over := len(h.events) - h.size; over > 0 {
-		h.from = h.events[over-1].Index
-		clear(h.events[:over]) // the array lives on
-		h.events = h.events[over:]
+	w := *h.now.Load()
+	w.events, w.head = append(w.events, events...), head
+	if over := len(w.events) - h.size; over > 0 {
+		w.from = w.events[over-1].Index
+		w.events = w.events[over:]
 	}
-	h.head = head
-	close(h.grown)
-	h.grown = make(chan struct{})
+	h.show(w)
+}
+
+func (h *Hub) show(w window) {
+	w.started, w.grown = true, make(chan struct{})
+	before := h.now.Swap(&w)
+	close(before.grown)
 }
 
 // eventsOf makes the events of a page, and returns the index up to which it goes.
@@ -141,18 +154,15 @@ type look struct {
 }
 
 func (h *Hub) look(cursor int64) look {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	l := look{upTo: cursor, within: h.started && cursor >= h.from, grown: h.grown}
-	if !l.within || cursor >= h.head {
+	w := h.now.Load()
+	l := look{upTo: cursor, within: w.started && cursor >= w.from, grown: w.grown}
+	if !l.within || cursor >= w.head {
 		return l
 	}
-	at := sort.Search(len(h.events), func(i int) bool { return h.events[i].Index > cursor })
-	l.upTo = h.head
-	if rest := h.events[at:]; len(rest) > batchSize {
-		l.events, l.upTo = append(l.events, rest[:batchSize]...), rest[batchSize-1].Index
-	} else {
-		l.events = append(l.events, rest...)
+	at := sort.Search(len(w.events), func(i int) bool { return w.events[i].Index > cursor })
+	l.upTo, l.events = w.head, w.events[at:]
+	if len(l.events) > batchSize {
+		l.events, l.upTo = l.events[:batchSize], l.events[batchSize-1].Index
 	}
 	return l
 }
@@ -171,11 +181,12 @@ func (h *Hub) Subscribe(after int64) *Subscription { return &Subscription{hub: h
 // Cursor is the index up to which Next has returned all events.
 func (s *Subscription) Cursor() int64 { return s.cursor }
 
-// Next returns the next events, and waits until there are some or ctx ends. What
-// the window does not hold is read from the source; only a subscription that was
-// in the window before gets ErrSlow instead. After any other error, Next goes on
-// where it was.
-func (s *Subscription) Next(ctx context.Context) ([]*Event, error) {
+// Next returns the next events, and waits until there are some, wake sends
+// something, or ctx ends; after a wake there are none. What the window does not hold
+// is read from the source; only a subscription that was in the window before gets
+// ErrSlow instead. After any other error, Next goes on where it was. The events
+// are not the caller's to change.
+func (s *Subscription) Next(ctx context.Context, wake <-chan time.Time) ([]*Event, error) {
 	for {
 		l := s.hub.look(s.cursor)
 		switch {
@@ -185,7 +196,11 @@ func (s *Subscription) Next(ctx context.Context) ([]*Event, error) {
 			return nil, ErrSlow
 		default:
 			var err error
-			if l.events, l.upTo, err = s.hub.page(ctx, s.cursor); err != nil {
+			l.events, l.upTo, err = s.hub.page(ctx, s.cursor, wake)
+			if errors.Is(err, errWoken) {
+				return nil, nil
+			}
+			if err != nil {
 				return nil, err
 			}
 		}
@@ -199,17 +214,24 @@ func (s *Subscription) Next(ctx context.Context) ([]*Event, error) {
 		}
 		select {
 		case <-l.grown:
+		case <-wake:
+			return nil, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
+// errWoken says that the caller was woken before it was his turn.
+var errWoken = errors.New("woken")
+
 // page reads from the source, when it is the caller's turn.
-func (h *Hub) page(ctx context.Context, cursor int64) ([]*Event, int64, error) {
+func (h *Hub) page(ctx context.Context, cursor int64, wake <-chan time.Time) ([]*Event, int64, error) {
 	select {
 	case h.turns <- struct{}{}:
 		defer func() { <-h.turns }()
+	case <-wake:
+		return nil, 0, errWoken
 	case <-ctx.Done():
 		return nil, 0, ctx.Err()
 	}

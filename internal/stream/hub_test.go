@@ -88,7 +88,7 @@ func (r *reader) read(t interface{ Fatalf(string, ...any) }, batches int) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel() // Next does not wait then
 	for range batches {
-		events, err := r.Next(ended)
+		events, err := r.Next(ended, nil)
 		switch {
 		case errors.Is(err, stream.ErrSlow):
 			r.slow = true
@@ -138,6 +138,7 @@ func TestEachEventOnceAndInOrder(t *testing.T) {
 					t.Fatalf("%v", err)
 				}
 			},
+			"skip":  func(*rapid.T) { hub.Skip(source.size - 1) },
 			"break": func(t *rapid.T) { source.fails = rapid.IntRange(0, 3).Draw(t, "failures") },
 			"subscribe": func(t *rapid.T) {
 				after := rapid.Int64Range(-1, source.size-1).Draw(t, "after")
@@ -204,7 +205,7 @@ func TestManyAtOnce(t *testing.T) {
 				r.Subscription = hub.Subscribe(head)
 			}
 			for r.Cursor() < size-1 {
-				events, err := r.Next(t.Context())
+				events, err := r.Next(t.Context(), nil)
 				if err != nil {
 					t.Error(err)
 					return
@@ -262,7 +263,7 @@ func TestCatchingUpLeavesTheSourceToOthers(t *testing.T) {
 			all.Go(func() {
 				r := &reader{Subscription: hub.Subscribe(-1), from: -1}
 				for r.Cursor() < 4990 {
-					events, err := r.Next(t.Context())
+					events, err := r.Next(t.Context(), nil)
 					if err != nil {
 						t.Error(err)
 						return
@@ -296,7 +297,7 @@ func TestNextWaitsForGrowthOrTheEnd(t *testing.T) {
 		s := hub.Subscribe(2)
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := s.Next(short); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Next(short, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("nothing came: %v", err)
 		}
 		go func() {
@@ -305,7 +306,7 @@ func TestNextWaitsForGrowthOrTheEnd(t *testing.T) {
 			_ = hub.Pull(context.Background())
 		}()
 		began := time.Now()
-		events, err := s.Next(t.Context())
+		events, err := s.Next(t.Context(), nil)
 		if err != nil || len(events) != 1 || events[0].Index != 3 || time.Since(began) != time.Minute {
 			t.Errorf("got %v, %v after %s", events, err, time.Since(began))
 		}
