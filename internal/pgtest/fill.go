@@ -7,8 +7,11 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // steady are the tables that do not grow with what a desk does, and why. Every
@@ -38,6 +41,8 @@ const (
 	content = "convert_to(i::text, 'UTF8')"
 	digest  = "'sha256:' || encode(sha256(" + content + "), 'hex')"
 	later   = "interval '8 days'"
+	sight   = "CASE WHEN i % 2000 = 1 THEN 'rare' ELSE 'desk-' || abs(hashint4(i)) % 4 END"
+	title   = "'Break in trade T' || i || CASE WHEN i % 5000 = 77 THEN ' of the Needle fund' ELSE ' of QQQ' END"
 )
 
 // values are the columns that say more than their type and constraints do, as SQL
@@ -46,31 +51,34 @@ var values = map[string]string{
 	"ledger.blob.bytes":                        content,
 	"ledger.entry.leaf":                        usual,
 	"ledger.entry.leaf_sha256":                 "sha256({leaf})",
-	"ledger.entry.type":                        "(ARRAY['approval.decided', 'incident.opened', 'detector.run', 'transaction.loaded'])[1 + i % 4]",
-	"ledger.entry.subject_kind":                "(ARRAY['approval', 'incident', 'detector', 'import'])[1 + i % 4]",
+	"ledger.entry.type":                        "(ARRAY['approval.decided', 'incident.opened', 'detector.run', 'export.sealed'])[1 + i % 4]",
+	"ledger.entry.subject_kind":                "(ARRAY['approval', 'incident', 'detector', 'export'])[1 + i % 4]",
 	"ledger.entry.subject_id":                  "(i / 4)::text",
 	"ledger.entry.override_type":               "CASE WHEN i % 400 = 0 THEN 'ai_override' END",
 	"ledger.entry.actor_type":                  "'human'",
-	"ledger.entry.xid":                         "pg_current_xact_id()",
+	"ledger.entry.xid":                         "i::text::xid8",
 	"ledger.leaf.leaf_index":                   "i - 1",
 	"ledger.tile.level":                        "0",
 	"finobs.payload.bytes":                     content,
-	"finobs.approval_request.status":           "CASE WHEN i % 40 = 0 THEN 'pending' WHEN i % 500 = 1 THEN 'approved' WHEN i % 500 = 2 THEN 'expired' ELSE 'rejected' END",
+	"finobs.approval_request.status":           "CASE WHEN i % 200 = 0 THEN 'pending' WHEN i % 500 = 1 THEN 'approved' WHEN i % 500 = 2 THEN 'expired' ELSE 'rejected' END",
 	"finobs.approval_request.closed_at":        "CASE WHEN {status} <> 'pending' THEN {created_at} + interval '5 minutes' END",
 	"finobs.approval_request.use_by":           "CASE WHEN {status} = 'approved' THEN {expires_at} END",
 	"finobs.approval_request.expires_at":       "{created_at} + " + later + " + i % 999 * interval '1 second'",
-	"finobs.approval_request.assignee_sub":     "CASE WHEN i % 200 = 0 THEN 'rare' ELSE '' END",
+	"finobs.approval_request.assignee_sub":     "CASE WHEN i % 2000 = 1 THEN 'rare' ELSE '' END",
 	"finobs.approval_request.policy_id":        "'other'",
 	"finobs.approval_request.action":           `convert_to('{"kind":"desk.override","mode":"live","parameters":{"n":"' || i || '"},"policy_digest":"' || {policy_digest} || '","requester":{"desk":"EQ","iss":"finobs-dev","kind":"human","roles":["analyst"],"sub":"' || {requester_sub} || '"},"targets":[]}', 'UTF8')`,
 	"finobs.approval_request.policy":           `convert_to('{}', 'UTF8')`,
 	"finobs.approval_request.escalation_level": "(i % 300 = 0)::int",
 	"finobs.approval_request.consumed_at":      "NULL",
 	"finobs.approval_decision.counted_as":      "CASE WHEN {outcome} = 'repeated' THEN md5('0')::uuid END",
-	"finobs.incident.status":                   "CASE WHEN i % 40 = 0 THEN 'open' WHEN i % 500 = 1 THEN 'acknowledged' WHEN i % 500 = 2 THEN 'resolved' ELSE 'closed' END",
-	"finobs.incident.title":                    "'Break in trade T' || i || CASE WHEN i % 5000 = 77 THEN ' of the Needle fund' ELSE ' of QQQ' END",
+	"finobs.incident.status":                   "CASE WHEN i % 200 = 0 THEN 'open' WHEN i % 500 = 1 THEN 'acknowledged' WHEN i % 500 = 2 THEN 'resolved' ELSE 'closed' END",
+	"finobs.incident.title":                    title,
+	"finobs.incident_words.words":              "lower(" + title + ")",
+	"finobs.agent_run.seen_by":                 sight,
+	"finobs.agent_action.seen_by":              sight,
 	"finobs.incident.ack_due_at":               "{opened_at} + interval '15 minutes'",
 	"finobs.incident.resolve_due_at":           "{opened_at} + interval '4 hours'",
-	"finobs.incident.assignee_sub":             "CASE WHEN i % 200 = 0 THEN 'rare' ELSE '' END",
+	"finobs.incident.assignee_sub":             "CASE WHEN i % 2000 = 1 THEN 'rare' ELSE '' END",
 	"finobs.incident.parent_id":                "CASE WHEN i % 100 = 7 THEN 1 + i / 1000 END",
 	"finobs.incident.details":                  "'{}'",
 	"finobs.incident_round.resolved_at":        "{began_at} + interval '1 hour'",
@@ -86,7 +94,7 @@ var values = map[string]string{
 	"finobs.delegation.from_principal":         `'{"sub":"a","iss":"b"}'`,
 	"finobs.detector_run.detector":             "'trade_breaks'",
 	"finobs.event.event_key":                   "'k' || i",
-	"finobs.event.source":                      "CASE WHEN i % 200 = 0 THEN 'rare' ELSE 'oms' END",
+	"finobs.event.source":                      "CASE WHEN i % 2000 = 1 THEN 'rare' ELSE 'oms' END",
 	"finobs.event.labels":                      "'{}'",
 	"finobs.export.status":                     "CASE WHEN i % 500 = 0 THEN 'intended' WHEN i % 500 = 1 THEN 'failed' ELSE 'sealed' END",
 	"finobs.export.delivery_status":            "CASE WHEN i % 500 < 4 THEN (ARRAY['pending', 'failed', 'unknown', 'delivered'])[1 + i % 500] ELSE 'delivered' END",
@@ -141,7 +149,7 @@ var values = map[string]string{
 	"finobs.recon_run.state":              "'done'",
 	"finobs.recon_run.breaks_sha256":      "sha256(" + content + ")",
 	"finobs.recon_run.report":             "'{}'",
-	"finobs.trade_break.status":           "CASE WHEN i % 40 = 0 THEN 'open' ELSE 'resolved' END",
+	"finobs.trade_break.status":           "CASE WHEN i % 200 = 0 THEN 'open' ELSE 'resolved' END",
 	"finobs.trade_break.resolved_run":     "CASE WHEN {status} = 'resolved' THEN i END",
 	"finobs.trade_break.resolved_at":      "CASE WHEN {status} = 'resolved' THEN {last_seen_at} END",
 	"finobs.trade_break.profile":          "'p' || i % 2",
@@ -166,22 +174,25 @@ func Fill(t testing.TB, d Database, n int) []string {
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	err = session(ctx, d.Admin, func(c *sql.Conn) error {
-		// References are not looked up, so that the order does not matter.
-		if _, err := c.ExecContext(ctx, "SET session_replication_role = replica"); err != nil {
-			return err
-		}
-		for _, table := range slices.Sorted(maps.Keys(columns)) {
-			if _, err := c.ExecContext(ctx, insert(table, columns[table], n)); err != nil {
-				return fmt.Errorf("filling %s: %w; a column may need a line in values, or the table one in steady", table, err)
-			}
-		}
-		_, err := c.ExecContext(ctx, `UPDATE ledger.tree SET size = $1, last_xid = (SELECT max(xid) FROM ledger.entry), last_entry = 'ffffffff-ffff-ffff-ffff-ffffffffffff'`, n)
-		return err
-	})
-	if err == nil {
-		err = Exec(t, d.Admin, "VACUUM ANALYZE") //nolint:misspell // it is SQL
+	group, within := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for table, of := range columns {
+		group.Go(func() error {
+			return session(within, d.Admin, func(c *sql.Conn) error {
+				// References are not looked up, so that the order does not matter.
+				_, err := c.ExecContext(within, "SET session_replication_role = replica; "+insert(table, of, n))
+				if err != nil {
+					return fmt.Errorf("filling %s: %w; a column may need a line in values, or the table one in steady", table, err)
+				}
+				_, err = c.ExecContext(within, "VACUUM ANALYZE "+table) //nolint:misspell // it is SQL
+				return err
+			})
+		})
 	}
+	if err := group.Wait(); err != nil {
+		t.Fatalf("pgtest: %v", err)
+	}
+	err = Exec(t, d.Admin, `UPDATE ledger.tree SET size = $1, last_xid = (SELECT max(xid) FROM ledger.entry), last_entry = 'ffffffff-ffff-ffff-ffff-ffffffffffff'`, n)
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
@@ -282,6 +293,8 @@ func (c column) value(table string, n int) string {
 		return v
 	}
 	switch {
+	case c.name == "origin" && strings.Contains(strings.Join(c.oneOf, ""), "demo"):
+		return "CASE WHEN i % 2000 = 1 THEN 'demo' ELSE 'live' END"
 	case c.oneOf != nil: // the last is common, the others are rare
 		k := len(c.oneOf)
 		return fmt.Sprintf("CASE WHEN i %% 500 < %d THEN (ARRAY[%s])[1 + i %% 500] ELSE %s END", k-1, strings.Join(c.oneOf, ", "), c.oneOf[k-1])
@@ -296,7 +309,7 @@ func (c column) value(table string, n int) string {
 		if c.unique {
 			return "'k' || i"
 		}
-		return "CASE WHEN i % 200 = 0 THEN 'rare' ELSE '" + c.name + "-' || i % 4 END"
+		return "CASE WHEN i % 2000 = 1 THEN 'rare' ELSE '" + c.name + "-' || abs(hashint4((i * 31 + " + strconv.Itoa(len(c.name)*7+int(c.name[0])) + ")::int)) % 4 END"
 	case "bytea":
 		return "sha256(" + content + ")"
 	case "uuid":
@@ -308,9 +321,9 @@ func (c column) value(table string, n int) string {
 	case "text[]":
 		return "'{}'"
 	case "date":
-		return fmt.Sprintf("current_date - (%d - i) / 50", n)
+		return fmt.Sprintf("current_date - (%d - i)", n)
 	case "timestamp with time zone":
-		return fmt.Sprintf("now() - (%d - i) * interval '10 minutes'", n)
+		return fmt.Sprintf("now() - (%d - i) * interval '1 day'", n)
 	}
 	return "i" // a number
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,4 +116,18 @@ func (p *Planner) Plans(t testing.TB) []Plan {
 		out = append(out, one)
 	}
 	return out
+}
+
+// NoneReadsWhole fails the test when a step of a plan scans a table of the given
+// ones in sequence, or looks at more than most rows.
+func NoneReadsWhole(t testing.TB, what string, tables []string, most int, plans []Plan) {
+	t.Helper()
+	for _, plan := range plans {
+		plan.Root.Each(func(n Node) {
+			grows := slices.ContainsFunc(tables, func(table string) bool { return strings.HasSuffix(table, "."+n.Relation) })
+			if n.Type == "Seq Scan" && grows || n.Read() > most {
+				t.Errorf("%s: a step looks at %d rows (%s %s):\n%s", what, n.Read(), n.Type, n.Relation, plan)
+			}
+		})
+	}
 }
