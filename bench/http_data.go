@@ -45,29 +45,42 @@ func (s *stack) fill(ctx context.Context, n int) (ids filled, release func(), er
 	return ids, release, nil
 }
 
+// copied is how rows of a table are copied: the members that differ from the row's,
+// as arguments of jsonb_build_object.
+type copied struct{ table, key, members string }
+
+var copiedRequests = copied{"finobs.approval_request", "approval_id", `'approval_id', nextval('finobs.approval_id'), 'workflow_id', 'bulk-' || n,
+	'first_run_id', 'bulk', 'action', replace(convert_from(action, 'UTF8'), '"parameters":{', '"parameters":{"copy":"' || n || '",')::bytea::text,
+	'action_digest', 'sha256:' || encode(sha256(convert_to('bulk' || n, 'UTF8')), 'hex'), 'expires_at', expires_at + n % 600 * interval '1 second'`}
+
 func (s *stack) copyAll(ctx context.Context, ids filled, n int) error {
-	for _, c := range []struct {
-		table, key string
-		id         int64
-		members    string // that differ from the row's, as arguments of jsonb_build_object
+	for _, of := range []struct {
+		copied
+		id int64
 	}{
-		{"finobs.approval_request", "approval_id", ids.approval, `'approval_id', nextval('finobs.approval_id'), 'workflow_id', 'bulk-' || n, 'first_run_id', 'bulk',
-			'action', replace(convert_from(action, 'UTF8'), '"parameters":{', '"parameters":{"copy":"' || n || '",')::bytea::text,
-			'action_digest', 'sha256:' || encode(sha256(convert_to('bulk' || n, 'UTF8')), 'hex'), 'expires_at', expires_at + n % 600 * interval '1 second'`},
-		{"finobs.incident", "incident_id", ids.incident, `'incident_id', nextval(pg_get_serial_sequence('finobs.incident', 'incident_id')),
-			'dedup_key', 'bulk-' || n, 'title', title || ' ' || n`},
-		{"finobs.export", "export_id", ids.export, `'export_id', nextval(pg_get_serial_sequence('finobs.export', 'export_id')),
+		{copiedRequests, ids.approval},
+		{copied{"finobs.incident", "incident_id", `'incident_id', nextval(pg_get_serial_sequence('finobs.incident', 'incident_id')),
+			'dedup_key', 'bulk-' || n, 'title', title || ' ' || n`}, ids.incident},
+		{copied{"finobs.export", "export_id", `'export_id', nextval(pg_get_serial_sequence('finobs.export', 'export_id')),
 			'approval_id', (SELECT max(approval_id) FROM finobs.approval_request) - n + 1, 'seal_number', seal_number + n,
-			'prev_manifest_sha256', sha256(convert_to('bulk' || n, 'UTF8'))::text`},
+			'prev_manifest_sha256', sha256(convert_to('bulk' || n, 'UTF8'))::text`}, ids.export},
 	} {
-		_, err := s.admin.ExecContext(ctx, `INSERT INTO `+c.table+` OVERRIDING SYSTEM VALUE
-			SELECT (c).* FROM (SELECT jsonb_populate_record(r, jsonb_build_object(`+c.members+`)) AS c
-				FROM `+c.table+` r, generate_series(1, $2::int) n WHERE `+c.key+` = $1 OFFSET 0) copies`, c.id, n)
-		if err != nil {
-			return fmt.Errorf("copying rows of %s: %w", c.table, err)
+		if err := s.copyRow(ctx, of.copied, of.id, n); err != nil {
+			return err
 		}
 	}
-	_, err := s.admin.ExecContext(ctx, "VACUUM ANALYZE") //nolint:misspell // it is SQL
+	return nil
+}
+
+// copyRow makes n copies of one row.
+func (s *stack) copyRow(ctx context.Context, c copied, id int64, n int) error {
+	_, err := s.admin.ExecContext(ctx, `INSERT INTO `+c.table+` OVERRIDING SYSTEM VALUE
+		SELECT (c).* FROM (SELECT jsonb_populate_record(r, jsonb_build_object(`+c.members+`)) AS c
+			FROM `+c.table+` r, generate_series(1, $2::int) n WHERE `+c.key+` = $1 OFFSET 0) copies`, id, n)
+	if err != nil {
+		return fmt.Errorf("copying rows of %s: %w", c.table, err)
+	}
+	_, err = s.admin.ExecContext(ctx, "VACUUM ANALYZE "+c.table) //nolint:misspell // it is SQL
 	return err
 }
 

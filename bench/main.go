@@ -34,6 +34,7 @@ var suites = []suite{
 	{"intake", "alerts taken in and recorded, against a bare handler that inserts the same bodies", measureIntake},
 	{"recon", "200,000 trades a side, against the same join in plain SQL", measureRecon},
 	{"http", "lists and details against a bare handler over the same query", measureHTTP},
+	{"growth", "the same with ten times as much stored", measureGrowth},
 }
 
 // bench is one run.
