@@ -83,22 +83,14 @@ redteam: build ## attack the agents of this build, offline, and show what is con
 scale: setup ## compare 10,000 waiting requests with 100, import a file of which 9,643 securities are incidents, and plant every adversarial text
 	FINOBS_SCALE=1 go test -count=1 -v -timeout 40m -run 'TestTenThousandPending|TestALargeFileImports|TestPeopleStandOverAgents' ./e2e
 
-.PHONY: bench-export
-bench-export: setup ## measure exports of 1,000,000 rows in every format: memory, and the rate against psql's COPY
-	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run TestAMillionRows ./e2e
-
 .PHONY: e2e-full
-e2e-full: setup bench-export ## the slow tests, and those that need LibreOffice, which it installs
+e2e-full: setup ## the slow tests, and those that need LibreOffice, which it installs
 	command -v soffice >/dev/null || apt-get install -y --no-install-recommends libreoffice-calc
 	go test -count=1 -v -run LibreOffice ./internal/export
 
 .PHONY: bench-log
 bench-log: setup ## measure the log: appends with the sequencer, verification of 1,000,000 entries
 	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run 'TestAppendThroughput|TestAMillion' ./internal/sequencer ./internal/audit
-
-.PHONY: bench-load
-bench-load: setup ## load 1,000,000 transactions and compare with psql's copy
-	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run TestAMillionTransactions ./e2e
 
 .PHONY: bench-recon
 bench-recon: setup ## compare 1,000,000 trades with 1,000,000: seconds by phase, memory, and how long the log waits
@@ -114,7 +106,7 @@ bench-streams: setup ## measure 1,000 sockets at 20 events/s: latency from commi
 
 ONLY ?=
 .PHONY: bench
-bench: setup ## measure against floors in the same run: the gate, the log, HTTP; ONLY=gate measures one
+bench: setup ## measure against floors in the same run: the gate, the log, HTTP, exports, loads; ONLY=gate measures one
 	go run ./bench -only "$(ONLY)" -plots ""
 
 .PHONY: screenshots

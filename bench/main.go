@@ -29,11 +29,14 @@ var suites = []suite{
 	{"gate", "request, approve, recorded, effect: through the HTTP API against a minimal gated flow", measureGate},
 	{"ledger", "appends with the log being made, against plain prepared inserts", measureLedger},
 	{"http", "lists and details against a bare handler over the same query", measureHTTP},
+	{"exports", "sealing exports of transactions against psql's COPY of the same rows", measureExports},
+	{"load", "loading a file of transactions against psql's \\copy of it", measureLoad},
 }
 
 // bench is one run.
 type bench struct {
 	rounds  int
+	full    bool   // also the sizes that take hours
 	profile string // folder for profiles; empty: none are taken
 	dir     string // for state; deleted at the end
 	report  report
@@ -63,6 +66,7 @@ func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("only", "", "comma-separated suites; default: all")
 	rounds := flags.Int("rounds", 5, "rounds of each figure, alternating with its floor")
+	full := flags.Bool("full", false, "also the sizes that take hours")
 	out := flags.String("out", "bench/report.json", "where the report goes")
 	plots := flags.String("plots", "docs/images", "folder for plots; empty: none")
 	profile := flags.String("profile", "", "folder for CPU profiles of the processes; empty: none")
@@ -81,7 +85,7 @@ func run(ctx context.Context, args []string) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // Postgres may run as another user
 		return err
 	}
-	b := &bench{rounds: *rounds, profile: *profile, dir: dir, report: newReport()}
+	b := &bench{rounds: *rounds, full: *full, profile: *profile, dir: dir, report: newReport()}
 	for _, s := range chosen {
 		fmt.Printf("\n%s: %s\n", s.name, s.about)
 		if err := s.run(ctx, b); err != nil {
