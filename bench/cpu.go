@@ -1,11 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -52,7 +52,7 @@ func cpuOf(pid int) time.Duration {
 
 // cpus is the CPU time of every process of the stack so far.
 func (s *stack) cpus() map[string]time.Duration {
-	out := map[string]time.Duration{"postgres": cpuOf(s.PostgresPID())}
+	out := map[string]time.Duration{"caller": ownCPU(), "postgres": cpuOf(s.PostgresPID())}
 	for i, role := range roles {
 		out[role] = cpuOf(s.processes[i].PID())
 	}
@@ -65,11 +65,25 @@ func (s *stack) cpus() map[string]time.Duration {
 	return out
 }
 
-// noteCPU reports what one flow costs each process.
-func (b *bench) noteCPU(suite string, before, after map[string]time.Duration, flows int) {
-	for _, name := range []string{"api", "worker", "sequencer", "postgres", "temporal", "temporal's postgres"} {
-		if used, ok := after[name]; ok {
-			b.note(fmt.Sprintf("%s/CPU of a flow, %s", suite, name), "ms", 0, milliseconds(used-before[name])/float64(flows))
+// ownCPU is the CPU time of this process: of who calls and, for the floor, of its
+// worker.
+func ownCPU() time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// noteCPU reports what one flow costs each process, and all of them.
+func (b *bench) noteCPU(what string, d *driven) {
+	var sum float64
+	for _, name := range []string{"caller", "api", "worker", "sequencer", "postgres", "temporal", "temporal's postgres"} {
+		if used, ok := d.after[name]; ok {
+			each := milliseconds(used-d.before[name]) / float64(d.flows)
+			sum += each
+			b.note(what+", "+name, "ms", 0, each)
 		}
 	}
+	b.note(what+", all", "ms", 0, sum)
 }

@@ -56,6 +56,9 @@ func (s *stack) measureCost(ctx context.Context, b *bench, suite string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.measureEffects(ctx, b, suite); err != nil {
+		return err
+	}
 	// What processes ask by themselves, whether anybody works or not, does not count.
 	itself := float64(second-first) * took.Seconds() / idle.Seconds()
 	if err := s.measureHistories(ctx, b, suite, ids); err != nil {
@@ -115,4 +118,55 @@ func (s *stack) history(ctx context.Context, workflowID string) (events, size in
 		events, size = events+1, size+e.Size()
 	}
 	return events, size, nil
+}
+
+// measureEffects tells how long it takes from the decision until what was approved is
+// carried out and recorded: an export of incidents, sealed.
+func (s *stack) measureEffects(ctx context.Context, b *bench, suite string) error {
+	var took []float64
+	flow := gated{s}
+	for i := range measured / 2 {
+		var asked struct {
+			ID int64 `json:"approval_request_id"`
+		}
+		body := map[string]any{"dataset": "incidents", "format": "csv", "reason": fmt.Sprint(i), "renew": true}
+		if err := s.expect(ctx, "alice", http.MethodPost, "/exports/", body, http.StatusAccepted, &asked); err != nil {
+			return err
+		}
+		if err := s.recorded(ctx, asked.ID); err != nil {
+			return err
+		}
+		began := time.Now()
+		if err := flow.decide(ctx, fmt.Sprint(asked.ID)); err != nil {
+			return err
+		}
+		if err := s.sealed(ctx, asked.ID); err != nil {
+			return err
+		}
+		took = append(took, milliseconds(time.Since(began)))
+	}
+	b.note(suite+"/decide to effect, an export sealed, p50", "ms", 0, took...)
+	return nil
+}
+
+// sealed waits until the export of an approval is sealed.
+func (s *stack) sealed(ctx context.Context, approvalID int64) error {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		var list struct {
+			Items []struct {
+				Approval int64 `json:"approval_request_id"`
+			} `json:"items"`
+		}
+		if err := s.expect(ctx, "bob", http.MethodGet, "/exports/?status=sealed&limit=5", nil, http.StatusOK, &list); err != nil {
+			return err
+		}
+		for _, e := range list.Items {
+			if e.Approval == approvalID {
+				return nil
+			}
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the export of approval %d is not sealed after a minute", approvalID)
+		}
+	}
 }
