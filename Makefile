@@ -90,10 +90,10 @@ e2e-full: setup ## the slow tests, and those that need LibreOffice, which it ins
 
 ONLY ?=
 ROUNDS ?= 3
-PLOTS ?=
+DOCS ?=
 .PHONY: bench
 bench: setup ## measure against floors in the same run, some 30 minutes; ONLY=gate,http measures these
-	go run ./bench -only "$(ONLY)" -rounds $(ROUNDS) -plots "$(PLOTS)"
+	go run ./bench -only "$(ONLY)" -rounds $(ROUNDS) $(if $(DOCS),-plots docs/images -doc docs/performance.md)
 
 .PHONY: bench-planted
 bench-planted: setup ## show that make bench sees a slow-down: the log's sequencer and the gate with one planted

@@ -48,6 +48,9 @@ func (r report) against(path string) ([]change, error) {
 // printChanges shows them, and returns how many ratios are worse by more than the
 // tolerance.
 func printChanges(w io.Writer, changes []change) (worse int) {
+	if len(changes) == 0 {
+		return 0
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nratio of\tearlier\tnow\tworse by\t")
 	for _, c := range changes {

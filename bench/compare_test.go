@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -36,7 +37,8 @@ func TestWorseRatiosAreSeen(t *testing.T) {
 		{lower, 1.2, 0.2, 0},
 	} {
 		path := filepath.Join(t.TempDir(), "report.json")
-		if err := reportOf(t, c.better, c.before).save(path); err != nil {
+		before := reportOf(t, c.better, c.before)
+		if err := before.save(path); err != nil {
 			t.Fatal(err)
 		}
 		changes, err := reportOf(t, c.better, c.after).against(path)
@@ -80,5 +82,31 @@ func TestReportsAreMerged(t *testing.T) {
 	}
 	if changes, err = other.against(path); err != nil || len(changes) != 1 || changes[0].before != 2 {
 		t.Errorf("%v, %v", changes, err)
+	}
+}
+
+func TestFiguresAreWrittenIntoTheirPlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "performance.md")
+	r := reportOf(t, higher, 2)
+	if err := os.WriteFile(path, []byte("a\nb\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.document(path); err == nil {
+		t.Error("a document without a place for the table is taken")
+	}
+	if err := os.WriteFile(path, []byte("a\n"+tableBegins+"old\n"+tableEnds+"b\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // it can be done again
+		if err := r.document(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(text); !strings.HasPrefix(s, "a\n") || !strings.HasSuffix(s, "b\n") || strings.Contains(s, "old") || strings.Count(s, "| figure | 2 | 1 | x | 2 |") != 1 {
+		t.Errorf("%s", s)
 	}
 }

@@ -49,7 +49,7 @@ var exportKinds = []exported{
 // measureExports compares sealing exports of the transactions, as the worker does it
 // when they are approved, with psql's COPY of the same rows.
 func measureExports(ctx context.Context, b *bench) (err error) {
-	s, err := b.newStack(ctx, "exports", "")
+	s, err := b.newStack(ctx, "exports")
 	if err != nil {
 		return err
 	}

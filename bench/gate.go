@@ -33,7 +33,7 @@ func measureGateOnPostgres(ctx context.Context, b *bench) (err error) {
 }
 
 func (b *bench) gateOn(ctx context.Context, suite string, server *server) (err error) {
-	s, err := b.newStack(ctx, suite, b.tags)
+	s, err := b.newStack(ctx, suite)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type grown struct {
 
 // newGrown starts a stack and fills it.
 func (b *bench) newGrown(ctx context.Context, name string, n size) (g *grown, err error) {
-	s, err := b.newStack(ctx, name, "")
+	s, err := b.newStack(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ const (
 // measureHTTP compares lists and details of the API with a bare handler over the
 // same statements, each a process of its own.
 func measureHTTP(ctx context.Context, b *bench) (err error) {
-	s, err := b.newStack(ctx, "http", "")
+	s, err := b.newStack(ctx, "http")
 	if err != nil {
 		return err
 	}

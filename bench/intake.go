@@ -34,7 +34,7 @@ type sending struct {
 // under its digest with its condition folded, with a bare handler that inserts the
 // same bodies.
 func measureIntake(ctx context.Context, b *bench) (err error) {
-	s, err := b.newStack(ctx, "intake", b.tags)
+	s, err := b.newStack(ctx, "intake")
 	if err != nil {
 		return err
 	}

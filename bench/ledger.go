@@ -21,7 +21,7 @@ const appendRound = 4 * time.Second
 // grants and the sequencer at work, with plain inserts of the same rows into a
 // table without any of that.
 func measureLedger(ctx context.Context, b *bench) (err error) {
-	s, err := b.newStack(ctx, "ledger", b.tags)
+	s, err := b.newStack(ctx, "ledger")
 	if err != nil {
 		return err
 	}

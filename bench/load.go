@@ -25,7 +25,7 @@ const loadHeader = "trade_id,execution_id,trade_date,settlement_date,side,symbol
 // its workflow, with psql's \copy of the same file into a table with the same
 // columns, constraints and indexes.
 func measureLoad(ctx context.Context, b *bench) (err error) {
-	s, err := b.newStack(ctx, "load", "")
+	s, err := b.newStack(ctx, "load")
 	if err != nil {
 		return err
 	}

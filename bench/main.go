@@ -79,7 +79,8 @@ func run(ctx context.Context, args []string) (err error) {
 	rounds := flags.Int("rounds", 5, "rounds of each figure, alternating with its floor")
 	full := flags.Bool("full", false, "also the sizes that take hours")
 	out := flags.String("out", "bench/report.json", "where the report goes")
-	plots := flags.String("plots", "docs/images", "folder for plots; empty: none")
+	plots := flags.String("plots", "", "folder for plots; empty: none")
+	doc := flags.String("doc", "", "a Markdown file with a place for the table; empty: none")
 	profile := flags.String("profile", "", "folder for CPU profiles of the processes; empty: none")
 	earlier := flags.String("against", "", "an earlier report: fail when a ratio is worse by more than 15 %")
 	tags := flags.String("tags", "", "build tags of finobs; slow plants a slow-down that must show")
@@ -106,23 +107,33 @@ func run(ctx context.Context, args []string) (err error) {
 		}
 	}
 	b.report.print(os.Stdout)
-	if err := b.report.save(*out); err != nil {
-		return err
-	}
-	if *plots != "" {
-		if err := b.report.plot(*plots); err != nil {
+	var changes []change
+	if *earlier != "" {
+		if changes, err = b.report.against(*earlier); err != nil {
 			return err
 		}
 	}
-	if *earlier == "" {
-		return nil
-	}
-	changes, err := b.report.against(*earlier)
-	if err != nil {
+	if err := b.publish(*out, *plots, *doc); err != nil {
 		return err
 	}
 	if n := printChanges(os.Stdout, changes); n > 0 {
 		return fmt.Errorf("%d ratios are worse than in %s by more than %.0f %%", n, *earlier, 100*tolerance)
+	}
+	return nil
+}
+
+// publish writes the report and what is made of it.
+func (b *bench) publish(out, plots, doc string) error {
+	if err := b.report.save(out); err != nil {
+		return err
+	}
+	if plots != "" {
+		if err := b.report.plot(plots); err != nil {
+			return err
+		}
+	}
+	if doc != "" {
+		return b.report.document(doc)
 	}
 	return nil
 }

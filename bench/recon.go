@@ -46,7 +46,7 @@ type reconciling struct {
 // measureRecon compares a whole reconciliation, from two files on disk to breaks that
 // are on record, with the same join in plain SQL.
 func measureRecon(ctx context.Context, b *bench) (err error) {
-	s, err := b.newStack(ctx, "recon", b.tags)
+	s, err := b.newStack(ctx, "recon")
 	if err != nil {
 		return err
 	}

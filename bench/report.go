@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -75,6 +75,11 @@ func (r report) print(w io.Writer) {
 	table.Flush() //nolint:errcheck // the terminal's
 }
 
+func (v result) suite() string {
+	suite, _, _ := strings.Cut(v.Name, "/")
+	return suite
+}
+
 func (v result) spread() string {
 	if len(v.Ratios) < 2 {
 		return ""
@@ -115,22 +120,22 @@ func figure(v float64) string {
 	}
 }
 
-// save writes the report; results of suites that did not run stay as they were.
-func (r report) save(path string) error {
+// save writes the report, together with the earlier results of suites that did not
+// run.
+func (r *report) save(path string) error {
 	var earlier report
 	if text, err := os.ReadFile(path); err == nil {
 		if err := json.Unmarshal(text, &earlier); err != nil {
 			return fmt.Errorf("reading the earlier report %s: %w; delete it", path, err)
 		}
 	}
-	out := report{Machine: r.Machine, Results: slices.Clone(r.Results)}
 	for _, old := range earlier.Results {
 		if !slices.ContainsFunc(r.Results, func(v result) bool { return v.Name == old.Name }) {
-			out.Results = append(out.Results, old)
+			r.Results = append(r.Results, old)
 		}
 	}
-	slices.SortFunc(out.Results, func(a, b result) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
-	text, err := json.MarshalIndent(out, "", "  ")
+	slices.SortStableFunc(r.Results, func(a, b result) int { return strings.Compare(a.suite(), b.suite()) })
+	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing report: %w", err)
 	}

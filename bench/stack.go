@@ -42,10 +42,10 @@ var roles = []string{"sequencer", "worker", "api"}
 // people of the stack by name.
 var people = map[string]string{"alice": "analyst", "bob": "compliance"}
 
-// newStack builds finobs, with a build tag where one is given, and starts it all.
-func (b *bench) newStack(ctx context.Context, name string, tags string) (s *stack, err error) {
+// newStack builds finobs, with the build tags of the run, and starts it all.
+func (b *bench) newStack(ctx context.Context, name string) (s *stack, err error) {
 	bin := filepath.Join(b.dir, "bin-"+name)
-	build := exec.CommandContext(ctx, "go", "build", "-tags", tags, "-o", bin+"/", "./cmd/finobs", "./cmd/finaudit")
+	build := exec.CommandContext(ctx, "go", "build", "-tags", b.tags, "-o", bin+"/", "./cmd/finobs", "./cmd/finaudit")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("building: %w\n%s", err, out)
 	}

@@ -49,7 +49,7 @@ type fanOut struct {
 // measureStreams compares what 1,000 sockets of the API get of the log with what
 // as many get of a bare hub.
 func measureStreams(ctx context.Context, b *bench) (err error) {
-	s, err := b.newStack(ctx, "streams", b.tags)
+	s, err := b.newStack(ctx, "streams")
 	if err != nil {
 		return err
 	}
