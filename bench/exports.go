@@ -96,7 +96,8 @@ func (e *exporter) fill(ctx context.Context, rows int) error {
 	for _, statement := range []string{
 		`INSERT INTO finobs.import (import_id, kind, source, content_sha256, origin, file_name, byte_count, report, imported_iss, imported_sub, workflow_id, trace_id, imported_at)
 			VALUES (1, 'transactions', 'bench', sha256('bench'), 'live', '', 0, '{}', 'i', 's', 'w', '', now()) ON CONFLICT DO NOTHING`,
-		fmt.Sprintf(`INSERT INTO finobs.transaction (source, trade_id, execution_id, trade_date, settlement_date, side, symbol, isin, cusip, quantity, price, currency,
+		// Replicas do not look for the import of each row.
+		fmt.Sprintf(`SET LOCAL session_replication_role = replica; INSERT INTO finobs.transaction (source, trade_id, execution_id, trade_date, settlement_date, side, symbol, isin, cusip, quantity, price, currency,
 				gross_amount, fees, account, counterparty, venue, status, desk, origin, import_id, created_at, updated_at, trace_id)
 			SELECT 'bench', 'T' || n, CASE WHEN n %% 1000 = 0 THEN '=cmd|''/c calc''!A1' ELSE 'E' || n END, date '2026-11-02' + n %% 20, date '2026-11-03' + n %% 20,
 				'buy', 'SYM' || n %% 500, '', '', n %% 997 + 1, round((n %% 10007) / 7.0 + 0.01, 4), 'USD', round((n %% 997 + 1) * 12.34, 2), 1.25,
@@ -148,9 +149,9 @@ func (e *exporter) one(ctx context.Context, kind exported) (out done, err error)
 	var asked struct {
 		ID int64 `json:"approval_request_id"`
 	}
-	e.asked++ // what was asked for and done before is not done again; all rows are before any of these times
-	until := time.Date(2100, 1, 1, 0, 0, e.asked, 0, time.UTC).Format(time.RFC3339)
-	path := fmt.Sprintf("/transactions/export?format=%s&compression=%s&created_to=%s", kind.format, kind.compression, until)
+	e.asked++ // what was asked for and done before is not done again; all rows are before any of these days
+	until := time.Date(2100, 1, e.asked, 0, 0, 0, 0, time.UTC).Format(time.DateOnly)
+	path := fmt.Sprintf("/transactions/export?format=%s&compression=%s&to=%s", kind.format, kind.compression, until)
 	if err := e.expect(ctx, "alice", http.MethodPost, path, nil, http.StatusAccepted, &asked); err != nil {
 		return out, err
 	}

@@ -86,7 +86,8 @@ func (e *csvEncoder) row(cells []Cell) error {
 			b = append(b, c...)
 		}
 	}
-	e.buf = append(b, '\n')
+	b = append(b, '\n')
+	e.buf = b
 	return e.spill(flushBytes)
 }
 
@@ -202,7 +203,8 @@ func (e *ndjsonEncoder) row(cells []Cell) error {
 			}
 		}
 	}
-	e.buf = append(b, '}', '\n')
+	b = append(b, '}', '\n')
+	e.buf = b
 	return e.spill(flushBytes)
 }
 

@@ -112,7 +112,7 @@ func (w *Writer) StreamDataset(ctx context.Context, s export.Spec, begin func(ex
 	if err != nil {
 		return fmt.Errorf("connecting to database: %w", classify(err))
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written; what was read is complete or failed before
+	defer conn.Close(context.WithoutCancel(ctx))
 	if err := conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").Close(); err != nil {
 		return fmt.Errorf("beginning snapshot: %w", classify(err))
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
 )
@@ -84,7 +85,7 @@ func classify(err error) error {
 	case err == nil || errors.Is(err, sql.ErrNoRows) || errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &pgErr): // of a stream
-		return classify(&pq.Error{Code: pq.ErrorCode(pgErr.Code), Message: pgErr.Message})
+		return classify(&pq.Error{Code: pqerror.Code(pgErr.Code), Message: pgErr.Message})
 	case errors.As(err, &pqErr):
 		switch pqErr.Code.Class() {
 		case "08", "53", "57", "40", "55": // connection, resources, shutdown, serialization, lock not available
