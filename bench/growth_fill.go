@@ -158,14 +158,17 @@ func (g *grown) fillEntries(ctx context.Context) error {
 		columns = `type, actor_type, actor_iss, actor_sub, subject_kind, action, outcome, reason, desk, request_id, trace_id, workflow_id, is_simulation`
 		batch   = 100_000
 	)
+	err := g.exec(ctx, `CREATE SCHEMA bench; CREATE TABLE bench.real AS SELECT row_number() OVER () - 1 AS nth, count(*) OVER () AS n, *
+		FROM ledger.entry WHERE type LIKE 'approval.%' OR type LIKE 'incident.%'`)
+	if err != nil {
+		return err
+	}
 	for from := 0; from < g.size.entries; from += batch {
 		err := g.exec(ctx, `
-			WITH real AS MATERIALIZED (SELECT row_number() OVER (ORDER BY recorded_at) - 1 AS nth, count(*) OVER () AS n, *
-				FROM ledger.entry WHERE type LIKE 'approval.%' OR type LIKE 'incident.%' ORDER BY recorded_at LIMIT 4)
 			INSERT INTO ledger.entry (entry_id, idem_key, content_sha256, leaf, leaf_sha256, recorded_at, subject_id, `+columns+`)
 			SELECT id, sha256(uuid_send(id)), sha256(uuid_send(id)), copy, sha256(copy), clock_timestamp() - ($2 - i) * $4::interval, (i / 4)::text, `+columns+`
 			FROM (SELECT *, convert_to(replace(convert_from(leaf, 'UTF8'), entry_id::text, id::text), 'UTF8') AS copy
-				FROM (SELECT i, gen_random_uuid() AS id, real.* FROM generate_series($1::bigint, $1::bigint + $3 - 1) AS i JOIN real ON nth = i % n) ids) copies`,
+				FROM (SELECT i, gen_random_uuid() AS id, real.* FROM generate_series($1::bigint, $1::bigint + $3 - 1) AS i JOIN bench.real ON nth = i % n) ids) copies`,
 			from, g.size.entries, min(batch, g.size.entries-from), every(baseSize.entries))
 		if err != nil {
 			return err
