@@ -187,7 +187,7 @@ func (g *grown) settle(ctx context.Context) error {
 		if err == nil && status == http.StatusOK {
 			break
 		}
-		if time.Now().After(deadline) {
+		if time.Now().After(deadline) || ctx.Err() != nil {
 			return fmt.Errorf("the log is not made: %d %s, %w", status, text, err)
 		}
 	}
