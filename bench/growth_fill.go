@@ -16,7 +16,7 @@ import (
 // grown is a stack with much stored, and what is measured on it.
 type grown struct {
 	*stack
-	size              size
+	base, size        size
 	request, incident int64 // real ones, of which the others are copies
 	writer            *store.Writer
 	reader            *store.Reader
@@ -26,13 +26,14 @@ type grown struct {
 	closers           []io.Closer
 }
 
-// newGrown starts a stack and fills it.
-func (b *bench) newGrown(ctx context.Context, name string, n size) (g *grown, err error) {
+// newGrown starts a stack and fills it with so many times what a desk stores in 35 days.
+func (b *bench) newGrown(ctx context.Context, name string, base size, times int) (g *grown, err error) {
 	s, err := b.newStack(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	g = &grown{stack: s, size: n}
+	n := base.times(times)
+	g = &grown{stack: s, base: base, size: n}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, g.stop())
@@ -129,7 +130,7 @@ func (g *grown) fillRequests(ctx context.Context) error {
 			policy_id, policy, policy_digest, requester_iss, requester_sub, desk, is_simulation, reason, command, request_id, trace_id,
 			created_at - i * $3::interval, expires_at - i * $3::interval, risk_tier, summary, target_ids, 0, 'rejected',
 			created_at - i * $3::interval + interval '9 seconds'
-		FROM finobs.approval_request, generate_series(1, $2) AS i WHERE approval_id = $1`, g.request, g.size.incidents, every(baseSize.incidents))
+		FROM finobs.approval_request, generate_series(1, $2) AS i WHERE approval_id = $1`, g.request, g.size.incidents, every(g.base.incidents))
 }
 
 // fillIncidents adds copies that are closed, a notification on each, and some that
@@ -142,7 +143,7 @@ func (g *grown) fillIncidents(ctx context.Context) error {
 			SELECT `+columns+`, title || CASE WHEN i % 4000 = 7 THEN ' for the Needle Fund' ELSE '' END, 'bulk-' || i,
 				opened_at - i * $3::interval, updated_at - i * $3::interval, began_at - i * $3::interval,
 				CASE WHEN i <= 200 THEN 'open' ELSE 'closed' END
-			FROM finobs.incident, generate_series(1, $2) AS i WHERE incident_id = $1`, g.incident, g.size.incidents, every(baseSize.incidents)),
+			FROM finobs.incident, generate_series(1, $2) AS i WHERE incident_id = $1`, g.incident, g.size.incidents, every(g.base.incidents)),
 		g.exec(ctx, `INSERT INTO finobs.incident_round (incident_id, round, began_at) SELECT incident_id, 0, began_at FROM finobs.incident ON CONFLICT DO NOTHING`),
 		g.exec(ctx, `INSERT INTO finobs.notification (notification_id, incident_id, occasion, kind, channel, recipients, subject, body, while_pending, trace_id,
 				created_at, updated_at, status, attempts)
@@ -158,15 +159,18 @@ func (g *grown) fillEntries(ctx context.Context) error {
 		columns = `type, actor_type, actor_iss, actor_sub, subject_kind, action, outcome, reason, desk, request_id, trace_id, workflow_id, is_simulation`
 		batch   = 100_000
 	)
+	err := g.exec(ctx, `CREATE SCHEMA bench; CREATE TABLE bench.real AS SELECT row_number() OVER () - 1 AS nth, count(*) OVER () AS n, *
+		FROM ledger.entry WHERE type LIKE 'approval.%' OR type LIKE 'incident.%'`)
+	if err != nil {
+		return err
+	}
 	for from := 0; from < g.size.entries; from += batch {
 		err := g.exec(ctx, `
-			WITH real AS MATERIALIZED (SELECT row_number() OVER (ORDER BY recorded_at) - 1 AS nth, count(*) OVER () AS n, *
-				FROM ledger.entry WHERE type LIKE 'approval.%' OR type LIKE 'incident.%' ORDER BY recorded_at LIMIT 4)
 			INSERT INTO ledger.entry (entry_id, idem_key, content_sha256, leaf, leaf_sha256, recorded_at, subject_id, `+columns+`)
 			SELECT id, sha256(uuid_send(id)), sha256(uuid_send(id)), copy, sha256(copy), clock_timestamp() - ($2 - i) * $4::interval, (i / 4)::text, `+columns+`
 			FROM (SELECT *, convert_to(replace(convert_from(leaf, 'UTF8'), entry_id::text, id::text), 'UTF8') AS copy
-				FROM (SELECT i, gen_random_uuid() AS id, real.* FROM generate_series($1::bigint, $1::bigint + $3 - 1) AS i JOIN real ON nth = i % n) ids) copies`,
-			from, g.size.entries, min(batch, g.size.entries-from), every(baseSize.entries))
+				FROM (SELECT i, gen_random_uuid() AS id, real.* FROM generate_series($1::bigint, $1::bigint + $3 - 1) AS i JOIN bench.real ON nth = i % n) ids) copies`,
+			from, g.size.entries, min(batch, g.size.entries-from), every(g.base.entries))
 		if err != nil {
 			return err
 		}
@@ -184,7 +188,7 @@ func (g *grown) settle(ctx context.Context) error {
 		if err == nil && status == http.StatusOK {
 			break
 		}
-		if time.Now().After(deadline) {
+		if time.Now().After(deadline) || ctx.Err() != nil {
 			return fmt.Errorf("the log is not made: %d %s, %w", status, text, err)
 		}
 	}

@@ -195,7 +195,7 @@ type AgentMetricsView struct {
 	// OldestPendingSeconds age of the oldest live request that is pending
 	OldestPendingSeconds *float64     `json:"oldest_pending_seconds"`
 	Simulation           MetricsSplit `json:"simulation"`
-	Since                *time.Time   `json:"since"`
+	Since                time.Time    `json:"since"`
 
 	// Verdicts by field and version of the agent
 	Verdicts []VerdictFigures `json:"verdicts"`
@@ -1506,7 +1506,7 @@ type MetricsView struct {
 	// OldestPendingSeconds age of the oldest live request that is pending
 	OldestPendingSeconds *float64     `json:"oldest_pending_seconds"`
 	Simulation           MetricsSplit `json:"simulation"`
-	Since                *time.Time   `json:"since"`
+	Since                time.Time    `json:"since"`
 }
 
 // MomentView defines model for MomentView.
@@ -2695,7 +2695,7 @@ type GetAgentOpsActionsParams struct {
 
 // GetAgentOpsActionsMetricsParams defines parameters for GetAgentOpsActionsMetrics.
 type GetAgentOpsActionsMetricsParams struct {
-	// Since requests made from this moment on; default: all
+	// Since requests made from this moment on; default: 30 days ago
 	Since time.Time `form:"since,omitempty" json:"since,omitempty"`
 }
 
@@ -2737,7 +2737,7 @@ type GetApprovalParams struct {
 
 // GetApprovalMetricsParams defines parameters for GetApprovalMetrics.
 type GetApprovalMetricsParams struct {
-	// Since requests made from this moment on; default: all
+	// Since requests made from this moment on; default: 30 days ago
 	Since time.Time `form:"since,omitempty" json:"since,omitempty"`
 }
 
@@ -3236,10 +3236,10 @@ type PostIncidentsExportParams struct {
 
 // GetIncidentsMetricsParams defines parameters for GetIncidentsMetrics.
 type GetIncidentsMetricsParams struct {
-	// From incidents opened, and rounds begun, at or after; default: all
+	// From incidents opened, and rounds begun, at or after; default: 30 days before to, or ago
 	From time.Time `form:"from,omitempty" json:"from,omitempty"`
 
-	// To before; default: all
+	// To before; default: until now
 	To     time.Time `form:"to,omitempty" json:"to,omitempty"`
 	Origin string    `form:"origin,omitempty" json:"origin,omitempty"`
 	Desk   string    `form:"desk,omitempty" json:"desk,omitempty"`

@@ -71,7 +71,7 @@ func Explain(t testing.TB, d Database) *Planner {
 		"ALTER SYSTEM SET log_line_prefix = '%m [%p] db=%d '", "SELECT pg_reload_conf()",
 		"ALTER DATABASE " + name + " SET session_preload_libraries = 'auto_explain'",
 		"ALTER DATABASE " + name + " SET auto_explain.log_min_duration = 0",
-		"ALTER DATABASE " + name + " SET auto_explain.log_analyze = on",
+		"ALTER DATABASE " + name + " SET auto_explain.log_analyze = on", //nolint:misspell // its name
 		"ALTER DATABASE " + name + " SET auto_explain.log_timing = off",
 		"ALTER DATABASE " + name + " SET auto_explain.log_nested_statements = on",
 		"ALTER DATABASE " + name + " SET auto_explain.log_format = 'json'",
