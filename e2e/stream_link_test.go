@@ -1,12 +1,9 @@
 package e2e_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
