@@ -32,7 +32,7 @@ const (
 	// segmentLinger is how long a segment waits for more while another is under way:
 	// those who were answered together send again together.
 	segmentLinger = 20 * time.Millisecond
-	segmentAge       = time.Hour // of one that is swept up
+	segmentAge    = time.Hour // of one that is swept up
 )
 
 // arrival is a delivery that waits for its answer.

@@ -38,7 +38,7 @@ func appendMap(b []byte, m map[string]any) ([]byte, bool) {
 		return append(b, "null"...), true // as encoding/json has it
 	}
 	b = append(b, '{')
-	ok := true
+	var ok bool
 	for i, key := range slices.SortedFunc(maps.Keys(m), compareKeys) {
 		if i > 0 {
 			b = append(b, ',')
@@ -78,7 +78,7 @@ func appendList[T any](b []byte, list []T) ([]byte, bool) {
 		return b, false
 	}
 	b = append(b, '[')
-	ok := true
+	var ok bool
 	for i, v := range list {
 		if i > 0 {
 			b = append(b, ',')
