@@ -75,7 +75,7 @@ func ProveLeaf(t Tree, index int64, checkpoint []byte, tiles TileSource) ([]byte
 	if index < 0 || index >= t.Size {
 		return nil, fmt.Errorf("leaf %d is not in a tree of %d leaves", index, t.Size)
 	}
-	// Believing the tiles and checking the proof costs a third of checking the tiles.
+	// To believe the tiles and check the proof costs half of checking the tiles.
 	believed := believedTiles(tiles)
 	hashes, err := tlog.ProveRecord(t.Size, index, believed)
 	if err != nil {
