@@ -83,23 +83,22 @@ redteam: build ## attack the agents of this build, offline, and show what is con
 scale: setup ## compare 10,000 waiting requests with 100, import a file of which 9,643 securities are incidents, and plant every adversarial text
 	FINOBS_SCALE=1 go test -count=1 -v -timeout 40m -run 'TestTenThousandPending|TestALargeFileImports|TestPeopleStandOverAgents' ./e2e
 
-.PHONY: bench-export
-bench-export: setup ## measure exports of 1,000,000 rows in every format: memory, and the rate against psql's COPY
-	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run TestAMillionRows ./e2e
-
 .PHONY: e2e-full
-e2e-full: setup bench-export ## the slow tests, and those that need LibreOffice, which it installs
+e2e-full: setup ## the slow tests, and those that need LibreOffice, which it installs
 	command -v soffice >/dev/null || apt-get install -y --no-install-recommends libreoffice-calc
 	go test -count=1 -v -run LibreOffice ./internal/export
 
-.PHONY: bench-load
-bench-load: setup ## load 1,000,000 transactions and compare with psql's copy
-	FINOBS_BENCH=1 go test -count=1 -v -timeout 20m -run TestAMillionTransactions ./e2e
-
 ONLY ?=
+ROUNDS ?= 3
+PLOTS ?=
 .PHONY: bench
-bench: setup ## measure against floors in the same run: the gate, the log, HTTP; ONLY=gate measures one
-	go run ./bench -only "$(ONLY)" -plots ""
+bench: setup ## measure against floors in the same run, some 30 minutes; ONLY=gate,http measures these
+	go run ./bench -only "$(ONLY)" -rounds $(ROUNDS) -plots "$(PLOTS)"
+
+.PHONY: bench-planted
+bench-planted: setup ## show that make bench sees a slow-down: the log's sequencer and the gate with one planted
+	go run ./bench -only "$(or $(ONLY),gate)" -rounds 2 -plots "" -out .finobs/bench-plain.json
+	! go run ./bench -only "$(or $(ONLY),gate)" -rounds 2 -plots "" -out .finobs/bench-planted.json -tags slow -against .finobs/bench-plain.json
 
 # benchstat tells noise from change: make bench-micro, keep .finobs/bench-micro.txt
 # under another name, change something, make bench-micro BASE=that-file.

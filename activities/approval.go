@@ -140,17 +140,18 @@ func (a *Approvals) insert(ctx context.Context, tx ApprovalTx, firstRun string, 
 	if err != nil {
 		return GateStatus{}, err
 	}
+	var setting approval.Setting
 	if m.policy.Auto {
 		err = approveByPolicy(ctx, tx, firstRun, m)
-	} else {
-		err = a.firstLook(ctx, tx, firstRun, m)
+	} else if setting, err = m.everybody(ctx, tx); err == nil {
+		err = a.firstLook(ctx, tx, firstRun, m, setting)
 	}
 	if err != nil {
 		return GateStatus{}, err
 	}
-	out, err := a.status(ctx, tx, *m)
+	out := stand(*m, tx.Now(), setting, nil) // of a new request no rung has fired
 	out.Nudge = nudge
-	return out, err
+	return out, nil
 }
 
 func requestDetails(r approval.Request) canonical.Object {
@@ -185,29 +186,37 @@ func approveByPolicy(ctx context.Context, tx ApprovalTx, firstRun string, m *mat
 // status says where a request stands and, while it is pending, what is missing
 // and when the next thing is due.
 func (a *Approvals) status(ctx context.Context, tx ApprovalTx, m matter) (GateStatus, error) {
-	s := GateStatus{Status: m.Status, Missing: []string{}, Deadline: m.ExpiresAt, WakeIn: m.ExpiresAt.Sub(tx.Now())}
 	if m.Status != approval.Pending {
-		return s, nil
+		return stand(m, tx.Now(), approval.Setting{}, nil), nil
 	}
 	setting, err := m.setting(ctx, tx)
 	if err != nil {
-		return s, err
+		return GateStatus{}, err
+	}
+	var fired []string
+	if len(m.policy.Ladder) > 0 {
+		if fired, err = tx.FiredRungs(ctx, m.ID); err != nil {
+			return GateStatus{}, err
+		}
+	}
+	return stand(m, tx.Now(), setting, fired), nil
+}
+
+// stand is status with what it depends on: the setting and the rungs that have
+// fired, which count while the request is pending.
+func stand(m matter, now time.Time, setting approval.Setting, fired []string) GateStatus {
+	s := GateStatus{Status: m.Status, Missing: []string{}, Deadline: m.ExpiresAt, WakeIn: m.ExpiresAt.Sub(now)}
+	if m.Status != approval.Pending {
+		return s
 	}
 	standing := setting.Stand(m.policy, m.action, m.counted())
 	if missing := approval.Tally(m.policy, m.action, standing).Missing; missing != nil {
 		s.Missing = missing
 	}
-	if len(m.policy.Ladder) == 0 {
-		return s, nil
-	}
-	fired, err := tx.FiredRungs(ctx, m.ID)
-	if err != nil {
-		return s, err
-	}
 	if rung, left := m.policy.NextRung("", fired); left {
-		s.WakeIn = min(s.WakeIn, m.CreatedAt.Add(rung.After).Sub(tx.Now()))
+		s.WakeIn = min(s.WakeIn, m.CreatedAt.Add(rung.After).Sub(now))
 	}
-	return s, nil
+	return s
 }
 
 // closeLapsed makes room for a new request over an action: an earlier one that

@@ -43,7 +43,11 @@ func (a *Approvals) ExpireRequest(ctx context.Context, in GateRef) (GateStatus, 
 		if err := a.fireDue(ctx, tx, in.FirstRun, m); err != nil {
 			return err
 		}
-		return a.firstLook(ctx, tx, in.FirstRun, m)
+		setting, err := m.everybody(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return a.firstLook(ctx, tx, in.FirstRun, m, setting)
 	})
 }
 
@@ -123,11 +127,7 @@ func fireRung(ctx context.Context, tx LadderTx, firstRun string, m matter, rung 
 // roster is eligible, admits the policy's fallback list and tells that list, or
 // the administrators. Each happens once in the life of a request; a change of
 // the roster leads here again.
-func (a *Approvals) firstLook(ctx context.Context, tx ApprovalTx, firstRun string, m *matter) error {
-	setting, err := m.everybody(ctx, tx)
-	if err != nil {
-		return err
-	}
+func (a *Approvals) firstLook(ctx context.Context, tx ApprovalTx, firstRun string, m *matter, setting approval.Setting) error {
 	earlier := setting.Stand(m.policy, m.action, m.counted())
 	// An empty roster says nothing about who is eligible, unless only people on
 	// the roster are.

@@ -241,9 +241,10 @@ func (s *Server) agentMetrics(ctx context.Context, in *metricsInput) (*body[agen
 	if err != nil {
 		return nil, err
 	}
+	since := approvals.Body.Since
 	out := agentMetricsView{MetricsView: approvals.Body, Actions: []actionFigures{}, Verdicts: []verdictFigures{}}
 	for _, simulation := range []bool{false, true} {
-		actions, err := s.Reader.ActionCounts(ctx, simulation)
+		actions, err := s.Reader.ActionCounts(ctx, simulation, since)
 		if err != nil {
 			return nil, err
 		}
@@ -252,7 +253,7 @@ func (s *Server) agentMetrics(ctx context.Context, in *metricsInput) (*body[agen
 				c.Type, c.Version, simulation, c.Planned, c.Agreed, c.Refused, share(c.Agreed, c.Agreed+c.Refused), c.Done, c.Failed, c.Unknown, c.Healed,
 			})
 		}
-		verdicts, err := s.Reader.VerdictCounts(ctx, simulation)
+		verdicts, err := s.Reader.VerdictCounts(ctx, simulation, since)
 		if err != nil {
 			return nil, err
 		}

@@ -135,7 +135,7 @@ func viewApproval(ctx context.Context, setting approval.Setting, r approval.Requ
 	for _, d := range decisions {
 		v.Decisions = append(v.Decisions, viewDecision(d))
 	}
-	policy, action, err := governing(r)
+	policy, action, err := shown(r)
 	if err != nil {
 		return v, err
 	}
@@ -156,10 +156,8 @@ func viewApproval(ctx context.Context, setting approval.Setting, r approval.Requ
 func allowed(me approval.Principal, s approval.Setting, p *approval.Policy, a approval.Action, r approval.Request, earlier []approval.Decision) []string {
 	list := []string{}
 	if permits(me, ApprovalJudge) && r.Status == approval.Pending {
-		for _, v := range []approval.Verdict{approval.Approve, approval.Reject} {
-			if _, why := s.Claim(p, a, earlier, me, v, r.Fallback()); why == "" {
-				list = append(list, string(v))
-			}
+		for _, v := range s.Verdicts(p, a, earlier, me, r.Fallback()) {
+			list = append(list, string(v))
 		}
 	}
 	for _, verb := range []approval.Verb{approval.Comment, approval.Assign, approval.Escalate, approval.Delegate, approval.Cancel, approval.Revoke} {
@@ -192,7 +190,7 @@ func (s *Server) viewDetail(ctx context.Context, r approval.Request) (approvalDe
 	}
 	sum := sha256.Sum256([]byte(r.Summary))
 	v := approvalDetail{ApprovalView: view, Summary: r.Summary, SummarySHA256: hex.EncodeToString(sum[:]), Comments: []commentView{}}
-	policy, action, err := governing(r)
+	policy, action, err := shown(r)
 	if err != nil {
 		return v, err
 	}
@@ -212,11 +210,20 @@ func (s *Server) viewDetail(ctx context.Context, r approval.Request) (approvalDe
 
 // governing reads a request's frozen policy and its action.
 func governing(r approval.Request) (*approval.Policy, approval.Action, error) {
+	return read(r, approval.ParseAction)
+}
+
+// shown is governing for what is only looked at; see approval.SharedAction.
+func shown(r approval.Request) (*approval.Policy, approval.Action, error) {
+	return read(r, approval.SharedAction)
+}
+
+func read(r approval.Request, parse func([]byte) (approval.Action, error)) (*approval.Policy, approval.Action, error) {
 	policy, err := approval.Thaw(r.Policy, r.PolicyDigest)
 	if err != nil {
 		return nil, approval.Action{}, fmt.Errorf("reading policy of approval %d: %w", r.ID, err)
 	}
-	action, err := approval.ParseAction(r.Action)
+	action, err := parse(r.Action)
 	if err != nil {
 		return nil, action, fmt.Errorf("reading action of approval %d: %w", r.ID, err)
 	}

@@ -201,6 +201,20 @@ func (s *Server) awaitRequest(ctx context.Context, id int64) asked {
 	return asked{Request: approval.Request{ID: id, Status: approval.Pending}}
 }
 
+// passNudges wakes who waits for requests and decisions, until ctx ends.
+func (s *Server) passNudges(ctx context.Context) {
+	nudges := s.Reader.DecisionNudges(ctx)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-nudges:
+			s.requests.nudge()
+			s.decisions.nudge()
+		}
+	}
+}
+
 // pollInterval is how often the API looks whether something has been recorded.
 const pollInterval = 40 * time.Millisecond
 

@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	// awaitInterval is how often rows that somebody waits for are looked for. However
-	// many wait, it is one query; half of the interval is what a caller waits longer.
-	awaitInterval = 4 * time.Millisecond
+	// awaitInterval is how often rows that somebody waits for are looked for, when
+	// nobody tells that they may be there. However many wait, it is one query.
+	awaitInterval = 40 * time.Millisecond
+	// awaitPause is kept between two looks, however often somebody tells.
+	awaitPause = 2 * time.Millisecond
 	// awaitTimeout bounds one such query.
 	awaitTimeout = 5 * time.Second
 )
@@ -20,7 +22,8 @@ const (
 // anybody waits, one goroutine looks for all of them at once: a query for each
 // would be thousands a second under load.
 type awaited[K comparable, V any] struct {
-	look func(context.Context, []K) (map[K]V, error)
+	look   func(context.Context, []K) (map[K]V, error)
+	nudged chan struct{} // the rows may be there
 
 	mu      sync.Mutex
 	running bool
@@ -29,7 +32,15 @@ type awaited[K comparable, V any] struct {
 }
 
 func newAwaited[K comparable, V any](look func(context.Context, []K) (map[K]V, error)) *awaited[K, V] {
-	return &awaited[K, V]{look: look, waiting: map[K][]chan V{}}
+	return &awaited[K, V]{look: look, nudged: make(chan struct{}, 1), waiting: map[K][]chan V{}}
+}
+
+// nudge tells that rows may be there which somebody waits for.
+func (a *awaited[K, V]) nudge() {
+	select {
+	case a.nudged <- struct{}{}:
+	default: // it has been told, and has not looked yet
+	}
 }
 
 // wait returns the row of a key as soon as it is there. When ctx ends first, found
@@ -82,7 +93,11 @@ func (a *awaited[K, V]) run() {
 		rows, err := a.look(ctx, keys)
 		cancel()
 		a.tell(rows, err)
-		time.Sleep(max(awaitInterval, time.Since(began)))
+		time.Sleep(max(awaitPause, time.Since(began)))
+		select {
+		case <-a.nudged:
+		case <-time.After(awaitInterval):
+		}
 	}
 }
 

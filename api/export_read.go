@@ -19,6 +19,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humagin"
 	"github.com/gin-gonic/gin"
+	jsonv2 "github.com/go-json-experiment/json" // passes over the payload once, without looking at it
 )
 
 // contentTimeout bounds how long a caller may take to read an artefact.
@@ -115,7 +116,7 @@ func signatureOf(s export.Seal) string {
 			Sig   string `json:"sig"`
 		} `json:"signatures"`
 	}
-	if err := json.Unmarshal([]byte(s.Manifest), &envelope); err != nil || len(envelope.Signatures) == 0 {
+	if err := jsonv2.Unmarshal([]byte(s.Manifest), &envelope); err != nil || len(envelope.Signatures) == 0 {
 		return ""
 	}
 	return "ed25519:" + envelope.Signatures[0].KeyID + ":" + envelope.Signatures[0].Sig

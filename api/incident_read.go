@@ -100,8 +100,8 @@ func (s *Server) incidentTimeline(ctx context.Context, in *timelineInput) (*body
 }
 
 type incidentMetricsInput struct {
-	From   string `query:"from" format:"date-time" doc:"incidents opened, and rounds begun, at or after; default: all"`
-	To     string `query:"to" format:"date-time" doc:"before; default: all"`
+	From   string `query:"from" format:"date-time" doc:"incidents opened, and rounds begun, at or after; default: 30 days before to, or ago"`
+	To     string `query:"to" format:"date-time" doc:"before; default: until now"`
 	Origin string `query:"origin" enum:"live,demo,all" default:"live"`
 	Desk   string `query:"desk" maxLength:"32"`
 	Owner  string `query:"owner" maxLength:"200"`
@@ -155,6 +155,12 @@ func (s *Server) incidentMetrics(ctx context.Context, in *incidentMetricsInput) 
 	}
 	if err := readTimes(timeBound{in.From, &w.From}, timeBound{in.To, &w.To}); err != nil {
 		return nil, err
+	}
+	switch {
+	case w.From.IsZero() && w.To.IsZero():
+		w.From = time.Now().Add(-figuresOf).UTC().Truncate(time.Second)
+	case w.From.IsZero():
+		w.From = w.To.Add(-figuresOf)
 	}
 	counts, times, err := s.seen(ctx).IncidentMetrics(ctx, w)
 	if err != nil {

@@ -8,13 +8,23 @@ import (
 	"finobs/internal/store"
 )
 
+// figuresOf is the span that figures are of when nothing is said: what they cost
+// grows with the span, and not with all that was ever recorded.
+const figuresOf = 30 * 24 * time.Hour
+
 type metricsInput struct {
-	Since string `query:"since" format:"date-time" doc:"requests made from this moment on; default: all"`
+	Since string `query:"since" format:"date-time" doc:"requests made from this moment on; default: 30 days ago"`
+}
+
+// from is the moment that was asked for.
+func (in *metricsInput) from() (time.Time, error) {
+	since := time.Now().Add(-figuresOf).UTC().Truncate(time.Second)
+	return since, readTimes(timeBound{in.Since, &since})
 }
 
 // MetricsView are the figures of requests for approval.
 type MetricsView struct {
-	Since            *time.Time       `json:"since"`
+	Since            time.Time        `json:"since"`
 	Live             metricsSplit     `json:"live"`
 	Simulation       metricsSplit     `json:"simulation"`
 	OldestPendingSec *float64         `json:"oldest_pending_seconds" doc:"age of the oldest live request that is pending"`
@@ -50,14 +60,11 @@ type approverMetric struct {
 }
 
 func (s *Server) approvalMetrics(ctx context.Context, in *metricsInput) (*body[MetricsView], error) {
-	v := MetricsView{ByApprover: []approverMetric{}}
-	since := time.Unix(0, 0)
-	if in.Since != "" {
-		t, err := time.Parse(time.RFC3339, in.Since)
-		if err == nil {
-			since, v.Since = t, &t
-		}
+	since, err := in.from()
+	if err != nil {
+		return nil, err
 	}
+	v := MetricsView{Since: since, ByApprover: []approverMetric{}}
 	m, err := s.Reader.Metrics(ctx, since)
 	if err != nil {
 		return nil, err

@@ -286,6 +286,7 @@ func humaConfig() huma.Config {
 	c := huma.DefaultConfig("finobs", "1.0.0")
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", "" // served by the table's own routes
 	c.CreateHooks = nil                                   // no $schema members in answers
+	c.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT"},
 	}

@@ -157,6 +157,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	behind.Go(func() { s.systems.run(behindCtx) })
 	behind.Go(func() { newAsker(s).run(behindCtx) })
 	behind.Go(func() { s.streams.run(behindCtx) })
+	behind.Go(func() { s.passNudges(behindCtx) })
 	defer func() {
 		stopBehind()
 		behind.Wait()

@@ -39,7 +39,13 @@ type edge struct {
 
 func newEdge(t *testing.T, environment string) *edge {
 	t.Helper()
-	e := &edge{db: pgtest.New(t), op: oidctest.Start(t, jose.ES256)}
+	return edgeOver(t, pgtest.New(t), environment)
+}
+
+// edgeOver is newEdge over a database that is there already.
+func edgeOver(t *testing.T, db pgtest.Database, environment string) *edge {
+	t.Helper()
+	e := &edge{db: db, op: oidctest.Start(t, jose.ES256)}
 	if err := schema.MarkEnvironment(t.Context(), e.db.Migrate, environment); err != nil {
 		t.Fatal(err)
 	}

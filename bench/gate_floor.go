@@ -137,7 +137,7 @@ func until(ctx context.Context, c <-chan struct{}) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(time.Minute):
+	case <-time.After(3 * time.Minute):
 		return fmt.Errorf("a flow of the floor got stuck")
 	}
 }

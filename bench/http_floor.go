@@ -2,81 +2,144 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 )
 
-// bareRow is what the floor reads of a request: as many columns as the API's view
-// shows, scanned by name.
-type bareRow struct {
-	ID           int64      `db:"approval_id" json:"approval_request_id"`
-	Kind         string     `db:"kind" json:"kind"`
-	Action       []byte     `db:"action" json:"-"`
-	ActionDigest string     `db:"action_digest" json:"action_digest"`
-	PolicyID     string     `db:"policy_id" json:"policy_id"`
-	Policy       []byte     `db:"policy" json:"-"`
-	PolicyDigest string     `db:"policy_digest" json:"policy_digest"`
-	Iss          string     `db:"requester_iss" json:"iss"`
-	Sub          string     `db:"requester_sub" json:"sub"`
-	Desk         string     `db:"desk" json:"desk"`
-	Simulation   bool       `db:"is_simulation" json:"is_simulation"`
-	Reason       string     `db:"reason" json:"reason"`
-	Status       string     `db:"status" json:"status"`
-	StatusReason string     `db:"status_reason" json:"status_reason"`
-	Created      time.Time  `db:"created_at" json:"created_at"`
-	Expires      time.Time  `db:"expires_at" json:"expires_at"`
-	Closed       *time.Time `db:"closed_at" json:"closed_at"`
-	WorkflowID   string     `db:"workflow_id" json:"workflow_id"`
-	TraceID      string     `db:"trace_id" json:"trace_id"`
-	Risk         string     `db:"risk_tier" json:"risk_tier"`
-	Summary      string     `db:"summary" json:"-"`
+// floorConns is the size of the floor's pool, which is that of the API.
+const floorConns = 40
+
+// bare is the floor: handlers that run the API's statements, prepared, and write the
+// rows as JSON, for anybody.
+type bare struct {
+	approvals, approval, decisions, comments, rungs *sqlx.Stmt
+	incidents, incident, entries, exports           *sqlx.Stmt
 }
 
-const bareColumns = `approval_id, kind, action, action_digest, policy_id, policy, policy_digest, requester_iss, requester_sub, desk, is_simulation,
-	reason, status, status_reason, created_at, expires_at, closed_at, workflow_id, trace_id, risk_tier, summary`
-
-// floorHTTP is the program that serves the floor: a gin handler that runs the query
-// and writes the rows as JSON, for anybody. It ends with its parent.
+// floorHTTP is the program that serves the floor. It ends with its parent.
 func floorHTTP(listen, database string) error {
 	db, err := sqlx.Open("postgres", database)
 	if err != nil {
 		return err
 	}
-	db.SetMaxOpenConns(20)
-	db.SetMaxIdleConns(20)
-	list, err := db.Preparex(`SELECT ` + bareColumns + ` FROM api.approval_request WHERE status = 'pending' ORDER BY approval_id DESC LIMIT 50`) //nolint:sqlclosecheck // it lives as long as the process
-	if err != nil {
-		return err
-	}
-	one, err := db.Preparex(`SELECT ` + bareColumns + ` FROM api.approval_request WHERE approval_id = $1`) //nolint:sqlclosecheck // dito
-	if err != nil {
-		return err
+	db.SetMaxOpenConns(floorConns)
+	db.SetMaxIdleConns(floorConns)
+	b := &bare{}
+	for into, query := range map[**sqlx.Stmt]string{
+		&b.approvals: `SELECT ` + bareApprovalColumns + ` FROM api.approval_request WHERE true AND status = 'pending' ORDER BY approval_id DESC LIMIT 50`,
+		&b.approval:  `SELECT ` + bareApprovalColumns + ` FROM api.approval_request WHERE approval_id = $1 ORDER BY approval_id DESC LIMIT 1`,
+		&b.decisions: `SELECT ` + bareDecisionColumns + ` FROM api.approval_decision WHERE approval_id = ANY ($1) ORDER BY seq`,
+		&b.comments: `SELECT comment_id, approval_id, author_iss AS "author.iss", author_sub AS "author.sub", text, created_at
+			FROM api.approval_comment WHERE approval_id = $1 ORDER BY created_at, comment_id LIMIT 1000`,
+		&b.rungs:     `SELECT name FROM api.approval_rung WHERE approval_id = $1`,
+		&b.incidents: `SELECT ` + bareIncidentColumns + ` FROM api.incident WHERE true AND status = 'open' ORDER BY incident_id DESC LIMIT 50`,
+		&b.incident:  `SELECT ` + bareIncidentColumns + ` FROM api.incident WHERE incident_id = $1`,
+		&b.entries:   `SELECT ` + bareEntryColumns + ` FROM api.log_entry WHERE true ORDER BY leaf_index DESC LIMIT 50`,
+		&b.exports:   `SELECT ` + bareExportColumns + ` FROM api.export WHERE true ORDER BY export_id DESC LIMIT 50`,
+	} {
+		if *into, err = db.Preparex(query); err != nil {
+			return err
+		}
 	}
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
-	engine.GET("/approval/", func(c *gin.Context) {
-		rows := []bareRow{}
-		if err := list.SelectContext(c, &rows); err != nil {
-			c.String(http.StatusInternalServerError, err.Error())
-			return
-		}
-		c.JSON(http.StatusOK, gin.H{"items": rows})
-	})
-	engine.GET("/approval/:id", func(c *gin.Context) {
-		var row bareRow
-		if err := one.GetContext(c, &row, c.Param("id")); err != nil {
-			c.String(http.StatusInternalServerError, err.Error())
-			return
-		}
-		c.JSON(http.StatusOK, row)
-	})
+	engine.GET("/approval/", b.listApprovals)
+	engine.GET("/approval/:id", b.showApproval)
+	engine.GET("/incidents", b.listIncidents)
+	engine.GET("/incidents/:id", b.showIncident)
+	engine.GET("/audit", b.listEntries)
+	engine.GET("/exports/", b.listExports)
 	return (&http.Server{Addr: listen, Handler: engine, ReadHeaderTimeout: time.Minute}).ListenAndServe()
+}
+
+func answer(c *gin.Context, body any, errs ...error) {
+	if err := errors.Join(errs...); err != nil {
+		c.String(http.StatusInternalServerError, err.Error())
+		return
+	}
+	c.JSON(http.StatusOK, body)
+}
+
+// page is one page of a list, whose last row names the next.
+func page[T any](rows []T, id func(T) int64) gin.H {
+	return gin.H{"items": rows, "next_before": id(rows[len(rows)-1])}
+}
+
+func (r *bareApproval) finish() {
+	r.Missing, r.Allowed, r.Assignee, r.Fallback, r.Decisions = []string{}, []string{}, r.Who.orNull(), r.FallbackAt != nil, []bareDecision{}
+}
+
+func (b *bare) listApprovals(c *gin.Context) {
+	var rows []bareApproval
+	err := b.approvals.SelectContext(c, &rows)
+	at, ids := map[int64]*bareApproval{}, pq.Int64Array{}
+	for i := range rows {
+		rows[i].finish()
+		at[rows[i].ID], ids = &rows[i], append(ids, rows[i].ID)
+	}
+	var decisions []bareDecision
+	also := b.decisions.SelectContext(c, &decisions, ids)
+	for _, d := range decisions {
+		at[d.ApprovalID].Decisions = append(at[d.ApprovalID].Decisions, d)
+	}
+	answer(c, page(rows, func(r bareApproval) int64 { return r.ID }), err, also)
+}
+
+func (b *bare) showApproval(c *gin.Context) {
+	detail := bareDetail{Explanation: []string{}, Comments: []bareComment{}, FiredRungs: []string{}}
+	id := c.Param("id")
+	err := b.approval.GetContext(c, &detail.bareApproval, id)
+	detail.finish()
+	errs := []error{
+		err, b.decisions.SelectContext(c, &detail.Decisions, pq.StringArray{id}),
+		b.comments.SelectContext(c, &detail.Comments, id), b.rungs.SelectContext(c, &detail.FiredRungs, id),
+	}
+	sum := sha256.Sum256([]byte(detail.bareApproval.Summary))
+	detail.Summary, detail.SummarySHA256 = detail.bareApproval.Summary, hex.EncodeToString(sum[:])
+	answer(c, detail, errs...)
+}
+
+func (r *bareIncident) finish() {
+	r.Assignee, r.AckedBy, r.ResolvedBy, r.Allowed = r.Who.orNull(), r.Acknowledged.orNull(), r.Resolved.orNull(), []string{}
+}
+
+func (b *bare) listIncidents(c *gin.Context) {
+	var rows []bareIncident
+	err := b.incidents.SelectContext(c, &rows)
+	for i := range rows {
+		rows[i].finish()
+	}
+	answer(c, page(rows, func(r bareIncident) int64 { return r.ID }), err)
+}
+
+func (b *bare) showIncident(c *gin.Context) {
+	var row bareIncident
+	err := b.incident.GetContext(c, &row, c.Param("id"))
+	row.finish()
+	answer(c, row, err)
+}
+
+func (b *bare) listEntries(c *gin.Context) {
+	var rows []bareEntry
+	err := b.entries.SelectContext(c, &rows)
+	answer(c, gin.H{"items": rows, "next": rows[len(rows)-1].Index}, err)
+}
+
+func (b *bare) listExports(c *gin.Context) {
+	var rows []bareExport
+	err := b.exports.SelectContext(c, &rows)
+	for i := range rows {
+		rows[i].Hash = *rows[i].Seal.ContentSHA256
+	}
+	answer(c, page(rows, func(r bareExport) int64 { return r.ID }), err)
 }
 
 // startFloorHTTP runs the floor as a process of its own, as the API is.
@@ -91,7 +154,7 @@ func (s *stack) startFloorHTTP(ctx context.Context, listen string) error {
 	}
 	s.processes = append(s.processes, p)
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listen+"/approval/", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listen+"/", nil)
 		if err != nil {
 			return err
 		}
@@ -102,21 +165,4 @@ func (s *stack) startFloorHTTP(ctx context.Context, listen string) error {
 		}
 	}
 	return errors.New("the floor's server does not answer")
-}
-
-// insertCopies brings the pending requests to a number, by copies of a real one.
-func (s *stack) insertCopies(ctx context.Context, of int64, n int) error {
-	_, err := s.admin.ExecContext(ctx, `
-		INSERT INTO finobs.approval_request (approval_id, workflow_id, first_run_id, kind, action, action_digest, policy_id, policy, policy_digest,
-			requester_iss, requester_sub, desk, is_simulation, reason, command, request_id, trace_id, created_at, expires_at,
-			risk_tier, summary, target_ids, escalation_level)
-		SELECT id, 'bulk-' || id, 'bulk', kind, action, 'sha256:' || encode(sha256(convert_to('bulk' || id, 'UTF8')), 'hex'), policy_id, policy, policy_digest,
-			requester_iss, requester_sub, desk, is_simulation, reason, command, request_id, trace_id,
-			created_at, expires_at + id % 600 * interval '1 second', risk_tier, summary, target_ids, 0
-		FROM (SELECT nextval('finobs.approval_id') AS id, r.* FROM finobs.approval_request r, generate_series(1, $2) WHERE approval_id = $1) copies`, of, n)
-	if err != nil {
-		return fmt.Errorf("copying requests: %w", err)
-	}
-	_, err = s.admin.ExecContext(ctx, "VACUUM ANALYZE finobs.approval_request") //nolint:misspell // it is SQL
-	return err
 }

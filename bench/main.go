@@ -34,6 +34,9 @@ var suites = []suite{
 	{"intake", "alerts taken in and recorded, against a bare handler that inserts the same bodies", measureIntake},
 	{"recon", "200,000 trades a side, against the same join in plain SQL", measureRecon},
 	{"http", "lists and details against a bare handler over the same query", measureHTTP},
+	{"exports", "sealing exports of transactions against psql's COPY of the same rows", measureExports},
+	{"load", "loading a file of transactions against psql's \\copy of it", measureLoad},
+	{"growth", "the same with ten times as much stored", measureGrowth},
 }
 
 // bench is one run.
@@ -74,12 +77,12 @@ func run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("only", "", "comma-separated suites; default: all")
 	rounds := flags.Int("rounds", 5, "rounds of each figure, alternating with its floor")
+	full := flags.Bool("full", false, "also the sizes that take hours")
 	out := flags.String("out", "bench/report.json", "where the report goes")
 	plots := flags.String("plots", "docs/images", "folder for plots; empty: none")
 	profile := flags.String("profile", "", "folder for CPU profiles of the processes; empty: none")
 	earlier := flags.String("against", "", "an earlier report: fail when a ratio is worse by more than 15 %")
 	tags := flags.String("tags", "", "build tags of finobs; slow plants a slow-down that must show")
-	full := flags.Bool("full", false, "also the sizes that take hours")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ type stack struct {
 	admin     *sql.DB // superuser
 	http      *http.Client
 	tokens    map[string]string
+	profiles  *profiles
 }
 
 // roles are the processes of finobs, in the order in which they start.
@@ -58,8 +59,8 @@ func (b *bench) newStack(ctx context.Context, name string, tags string) (s *stac
 	if err != nil {
 		return nil, err
 	}
-	s = &stack{Stack: base, tokens: map[string]string{}, http: &http.Client{
-		Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1000, MaxIdleConns: 1000},
+	s = &stack{Stack: base, tokens: map[string]string{}, profiles: newProfiles(b.profile, name), http: &http.Client{
+		Timeout: 3 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 1000, MaxIdleConns: 1000},
 	}}
 	defer func() {
 		if err != nil {
@@ -82,14 +83,21 @@ func (b *bench) newStack(ctx context.Context, name string, tags string) (s *stac
 		return s, fmt.Errorf("migrating: %w\n%s", err, out)
 	}
 	for _, role := range roles {
+		profiled, err := s.profiles.of(role)
+		if err != nil {
+			return s, err
+		}
 		// Under 500 flows at once nobody is to give up waiting for the record.
-		p, err := s.Launch(role, []string{"FINOBS_ANSWER_WAIT=30s"}, finobs, role)
+		p, err := s.Launch(role, append(profiled, "FINOBS_ANSWER_WAIT=2m"), finobs, role)
 		if err != nil {
 			return s, err
 		}
 		s.processes = append(s.processes, p)
 	}
-	return s, s.signIn(ctx)
+	if err := s.signIn(ctx); err != nil {
+		return s, err
+	}
+	return s, s.profiles.start(ctx)
 }
 
 // signIn mints tokens and waits until the API answers them.
@@ -163,7 +171,7 @@ func (s *stack) expect(ctx context.Context, who, method, path string, body any, 
 }
 
 func (s *stack) stop() error {
-	var errs []error
+	errs := []error{s.profiles.stop()}
 	for _, p := range s.processes {
 		errs = append(errs, p.Stop())
 	}

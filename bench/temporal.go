@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -35,33 +36,37 @@ func (b *bench) newServer(ctx context.Context) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ports := [2]int{}
-	for i := range ports {
-		if ports[i], err = devstack.FreePort(0); err != nil {
-			return nil, err
-		}
+	postgresPort, err := devstack.FreePort(0)
+	if err != nil {
+		return nil, err
 	}
-	s = &server{address: fmt.Sprintf("127.0.0.1:%d", ports[1])}
+	// The server keeps ports in 16 bits with a sign.
+	port, err := devstack.FreePort(20_000 + rand.IntN(10_000))
+	if err != nil {
+		return nil, err
+	}
+	s = &server{address: fmt.Sprintf("127.0.0.1:%d", port)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.stop())
 		}
 	}()
 	s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresConfig{
-		Bin: programs, Data: filepath.Join(b.dir, "temporal-postgres"), Port: ports[0], Durable: true, Log: filepath.Join(b.dir, "temporal-postgres.log"),
+		Bin: programs, Data: filepath.Join(b.dir, "temporal-postgres"), Port: postgresPort, Durable: true, Log: filepath.Join(b.dir, "temporal-postgres.log"),
 	})
 	if err != nil {
 		return s, err
 	}
 	//nolint:noctx // stop ends it, in order
-	s.process = exec.Command(bin, "-database", s.postgres.AdminURL("postgres"), "-port", fmt.Sprint(ports[1]))
+	s.process = exec.Command(bin, "-database", s.postgres.AdminURL("postgres"), "-port", fmt.Sprint(port))
 	said := &bytes.Buffer{}
 	s.process.Stdout, s.process.Stderr = said, said
 	if err := s.process.Start(); err != nil {
 		return s, err
 	}
 	if err := s.await(ctx); err != nil {
-		return s, fmt.Errorf("%w\n%s", err, said)
+		text := said.Bytes()
+		return s, fmt.Errorf("%w\n…%s", err, text[max(0, len(text)-2000):])
 	}
 	return s, nil
 }

@@ -14,6 +14,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -163,13 +165,19 @@ func configuration(address *url.URL, port int) (*config.Config, error) {
 	return c, nil
 }
 
+// freePort finds a port that nobody listens on. The server keeps the ports of its
+// members in columns of 16 bits with a sign.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", loopback+":0")
-	if err != nil {
-		return 0, err
+	const from, upTo = 20_000, math.MaxInt16
+	for range 100 {
+		port := from + rand.IntN(upTo-from)
+		l, err := net.Listen("tcp", net.JoinHostPort(loopback, fmt.Sprint(port)))
+		if err != nil {
+			continue
+		}
+		return port, l.Close()
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no port between 20000 and 32767 is free")
 }
 
 // namespace registers the namespace default, as soon as the frontend answers.

@@ -18,7 +18,7 @@ import (
 )
 
 func startTelemetry(ctx context.Context, service string, c config.Telemetry) (*telemetry.Telemetry, error) {
-	return telemetry.Start(ctx, telemetry.Options{Service: service, Version: version(), Listen: c.MetricsListen})
+	return telemetry.Start(ctx, telemetry.Options{Service: service, Version: version(), Listen: c.MetricsListen, Profiles: c.PprofAddress})
 }
 
 // devMetricsPort is where finobs dev is scraped when the port is free: that of
@@ -27,7 +27,7 @@ const devMetricsPort = 9464
 
 // startDevTelemetry is for all processes of a development stack, which are one.
 func startDevTelemetry(ctx context.Context) (*telemetry.Telemetry, error) {
-	c := config.Telemetry{MetricsListen: os.Getenv("FINOBS_METRICS_LISTEN")}
+	c := config.Telemetry{MetricsListen: os.Getenv("FINOBS_METRICS_LISTEN"), PprofAddress: os.Getenv("FINOBS_PPROF_ADDRESS")}
 	if c.MetricsListen == "" {
 		port, err := devstack.FreePort(devMetricsPort)
 		if err != nil {

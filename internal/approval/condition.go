@@ -18,7 +18,10 @@ const maxDecimalLength = 64
 
 // condition is a compiled CEL expression over an action and, in a who or a to,
 // over a reviewer.
-type condition struct{ celcondition.Condition }
+type condition struct {
+	celcondition.Condition
+	judged judged
+}
 
 // actionEnv declares what a match may speak of: the action alone, so that which
 // policy governs never depends on who looks. Each field is a variable of its
@@ -57,8 +60,15 @@ func compileMatch(expr string) (condition, error) { return compileCondition(acti
 func compileWho(expr string) (condition, error) { return compileCondition(reviewerEnv, expr) }
 
 func compileCondition(environment func() (*cel.Env, error), expr string) (condition, error) {
-	c, err := celcondition.Compile(environment, expr, checkLimits)
-	return condition{c}, err
+	var out condition
+	var err error
+	out.Condition, err = celcondition.Compile(environment, expr, checkLimits, func(a *ast.AST) error {
+		if ofReviewerAlone(a) {
+			out.judged = judged{remember[bool](maxJudged)}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // checkLimits finds limits written in the file that are no decimal numbers: with
@@ -80,6 +90,21 @@ func checkLimits(a *ast.AST) error {
 }
 
 func (c condition) eval(a Action, r Principal) (bool, error) {
+	if c.judged.remembered == nil {
+		return c.holds(a, r)
+	}
+	asked := question(r)
+	if holds, known := c.judged.get(asked); known {
+		return holds, nil
+	}
+	holds, err := c.holds(a, r)
+	if err == nil {
+		c.judged.put(asked, holds)
+	}
+	return holds, err
+}
+
+func (c condition) holds(a Action, r Principal) (bool, error) {
 	parameters, roles := a.Parameters, r.Roles
 	if parameters == nil {
 		parameters = map[string]string{}

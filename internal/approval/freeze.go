@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
 	"finobs/internal/canonical"
@@ -92,45 +91,30 @@ func freezeGroups(groups []Group) []canonical.Object {
 // refuses bytes that Freeze would not write. Callers must not change the policy:
 // they share it.
 func Thaw(frozen []byte, digest string) (*Policy, error) {
+	if t, known := thawed.get(digest); known && t.frozen == string(frozen) {
+		return t.policy, nil
+	}
 	if got := canonical.DigestBytes(PolicyDigestDomain, frozen); got != digest {
 		return nil, fmt.Errorf("frozen policy has digest %s, the record says %s", got, digest)
-	}
-	if p := thawed.get(digest); p != nil {
-		return p, nil
 	}
 	p, err := thaw(frozen)
 	if err != nil {
 		return nil, err
 	}
-	thawed.put(digest, p)
+	thawed.put(digest, thawedPolicy{string(frozen), p})
 	return p, nil
 }
-
-// thawed remembers compiled policies: most requests share a few, and compiling
-// one takes a thousand times as long as judging by it.
-var thawed = policyCache{byDigest: map[string]*Policy{}}
 
 // maxThawed bounds how many policies are remembered.
 const maxThawed = 256
 
-type policyCache struct {
-	mu       sync.Mutex
-	byDigest map[string]*Policy
-}
+// thawed remembers compiled policies by their digests: most requests share a few, and
+// compiling one takes a thousand times as long as judging by it.
+var thawed = remember[thawedPolicy](maxThawed)
 
-func (c *policyCache) get(digest string) *Policy {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.byDigest[digest]
-}
-
-func (c *policyCache) put(digest string, p *Policy) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.byDigest) >= maxThawed {
-		clear(c.byDigest)
-	}
-	c.byDigest[digest] = p
+type thawedPolicy struct {
+	frozen string
+	policy *Policy
 }
 
 func thaw(frozen []byte) (*Policy, error) {

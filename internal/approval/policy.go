@@ -47,6 +47,8 @@ type Policy struct {
 
 	match    condition
 	fallback condition
+
+	untouched *Outcome // of no decisions, over whatever action
 }
 
 // Policies is the ordered content of one policy file; the first match wins.
@@ -129,7 +131,11 @@ func (p *Policy) compile() error {
 	if err := p.compileStages(); err != nil {
 		return err
 	}
-	return p.compileLadder()
+	if err := p.compileLadder(); err != nil {
+		return err
+	}
+	p.untouched = new(tally(p, Action{}, nil))
+	return nil
 }
 
 func (p *Policy) check() error {

@@ -76,6 +76,18 @@ func (s Setting) Claim(p *Policy, a Action, earlier []Decision, who Principal, v
 	return s.claim(s.ballot(p, a, earlier), who, v, fallback)
 }
 
+// Verdicts are those that who can give now, in whatever capacity; see Claim.
+func (s Setting) Verdicts(p *Policy, a Action, earlier []Decision, who Principal, fallback bool) []Verdict {
+	var out []Verdict
+	b := s.ballot(p, a, earlier)
+	for _, v := range []Verdict{Approve, Reject} {
+		if _, why := s.claim(b, who, v, fallback); why == "" {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 // ballot is the state after those of the earlier decisions that stand.
 func (s Setting) ballot(p *Policy, a Action, earlier []Decision) *ballot {
 	b := newBallot(p, a)

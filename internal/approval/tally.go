@@ -1,6 +1,9 @@
 package approval
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Outcome is what a sequence of decisions amounts to.
 type Outcome struct {
@@ -17,6 +20,15 @@ type Outcome struct {
 // approval that takes no place in the open stage does not count, which leaves
 // the person free for a later one.
 func Tally(p *Policy, a Action, decisions []Decision) Outcome {
+	if len(decisions) == 0 && p.untouched != nil {
+		out := *p.untouched
+		out.Missing = slices.Clone(out.Missing)
+		return out
+	}
+	return tally(p, a, decisions)
+}
+
+func tally(p *Policy, a Action, decisions []Decision) Outcome {
 	b := newBallot(p, a)
 	for _, d := range decisions {
 		b.cast(d)

@@ -25,6 +25,7 @@ type Temporal struct {
 // OpenTelemetry, which its exporters read themselves.
 type Telemetry struct {
 	MetricsListen string `env:"FINOBS_METRICS_LISTEN"` // address of GET /metrics, host:port; empty: none
+	PprofAddress  string `env:"FINOBS_PPROF_ADDRESS"`  // address of profiles, host:port on loopback; empty: none
 }
 
 // API are the settings of finobs api.

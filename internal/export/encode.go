@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -21,7 +22,7 @@ type encoder interface {
 }
 
 // flushBytes is how much of a text format is gathered before it is written.
-const flushBytes = 64 << 10
+const flushBytes = 128 << 10
 
 func newEncoder(w io.Writer, d Dataset, f Format, c Compression) (encoder, error) {
 	switch f {
@@ -72,27 +73,31 @@ func newCSV(w io.Writer, d Dataset) *csvEncoder {
 }
 
 func (e *csvEncoder) row(cells []Cell) error {
+	b := e.buf
 	for i, c := range cells {
 		if i > 0 {
-			e.buf = append(e.buf, ',')
+			b = append(b, ',')
 		}
 		switch {
 		case c == nil:
 		case e.columns[i].Kind == Text || e.columns[i].Kind == JSON:
-			e.buf = appendText(e.buf, c)
+			b = appendText(b, c)
 		default:
-			e.buf = append(e.buf, c...)
+			b = append(b, c...)
 		}
 	}
-	e.buf = append(e.buf, '\n')
+	e.buf = append(b, '\n')
 	return e.spill(flushBytes)
 }
+
+// needsQuotes are the bytes for which RFC 4180 asks that a cell be quoted.
+var needsQuotes = [256]bool{',': true, '"': true, '\n': true, '\r': true}
 
 // appendText quotes a cell where RFC 4180 asks for it, and guards it.
 func appendText(b []byte, c Cell) []byte {
 	guard, quote := startsFormula(c) || len(c) > 0 && c[0] == '\'', len(c) == 0
 	for _, x := range c {
-		if x == ',' || x == '"' || x == '\n' || x == '\r' {
+		if needsQuotes[x] {
 			quote = true
 			break
 		}
@@ -106,13 +111,14 @@ func appendText(b []byte, c Cell) []byte {
 	if !quote {
 		return append(b, c...)
 	}
-	for _, x := range c {
-		if x == '"' {
-			b = append(b, '"')
+	for {
+		i := bytes.IndexByte(c, '"')
+		if i < 0 {
+			return append(append(b, c...), '"')
 		}
-		b = append(b, x)
+		b = append(append(b, c[:i+1]...), '"')
+		c = c[i+1:]
 	}
-	return append(b, '"')
 }
 
 // FormulaGuard names what Guard does, for manifests.
@@ -179,20 +185,34 @@ func newNDJSON(w io.Writer, d Dataset) *ndjsonEncoder {
 }
 
 func (e *ndjsonEncoder) row(cells []Cell) error {
+	b := e.buf
 	for i, c := range cells {
-		e.buf = append(e.buf, e.names[i]...)
+		b = append(b, e.names[i]...)
 		switch {
 		case c == nil:
-			e.buf = append(e.buf, "null"...)
+			b = append(b, "null"...)
 		case e.bare[i]:
-			e.buf = append(e.buf, c...)
+			b = append(b, c...)
+		case plain(c):
+			b = append(append(append(b, '"'), c...), '"')
 		default:
 			var err error
-			if e.buf, err = jsontext.AppendQuote(e.buf, c); err != nil {
+			if b, err = jsontext.AppendQuote(b, c); err != nil {
 				return fmt.Errorf("column %d is not text: %w", i+1, err)
 			}
 		}
 	}
-	e.buf = append(e.buf, '}', '\n')
+	e.buf = append(b, '}', '\n')
 	return e.spill(flushBytes)
+}
+
+// plain reports whether a text stands in JSON as it is: ASCII without control
+// characters, quotation marks or backslashes, as most are.
+func plain(c Cell) bool {
+	for _, x := range c {
+		if x < ' ' || x >= utf8.RuneSelf-1 || x == '"' || x == '\\' {
+			return false
+		}
+	}
+	return true
 }

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -25,10 +26,13 @@ type Totals struct {
 }
 
 // Writer writes the rows of one export into a file. Its memory does not grow with
-// the rows.
+// the rows. What is given to it is digested, compressed and written while the next
+// rows are encoded; an error of that comes with a later row, or with Close. A Writer
+// that is given up without Close may still write once.
 type Writer struct {
 	columns  int
 	encoder  encoder
+	behind   *behind
 	compress io.WriteCloser // nil: none
 	content  *meter
 	file     *meter
@@ -46,8 +50,9 @@ func NewWriter(w io.Writer, s Spec) (*Writer, error) {
 		}
 		out.content = newMeter(out.compress)
 	}
+	out.behind = &behind{w: out.content}
 	var err error
-	out.encoder, err = newEncoder(out.content, s.Dataset, s.Format, s.Compression)
+	out.encoder, err = newEncoder(out.behind, s.Dataset, s.Format, s.Compression)
 	return out, err
 }
 
@@ -78,7 +83,7 @@ func (w *Writer) Rows() int64 { return w.rows }
 // Close writes what is buffered and says what was written. It does not close the
 // underlying writer.
 func (w *Writer) Close() (Totals, error) {
-	if err := w.encoder.close(); err != nil {
+	if err := errors.Join(w.encoder.close(), w.behind.wait()); err != nil {
 		return Totals{}, fmt.Errorf("writing artefact: %w", err)
 	}
 	if w.compress != nil {

@@ -76,6 +76,8 @@ func Mint(ctx context.Context, key keys.Signer, p approval.Principal, now time.T
 type Verifier struct {
 	issuer string
 	keys   map[string]ed25519.PublicKey
+
+	verified memory[claims]
 }
 
 // NewVerifier returns a Verifier of the tokens that Mint makes with the given
@@ -97,11 +99,14 @@ func (v *Verifier) Verify(token string, now time.Time) (approval.Principal, erro
 
 // VerifyUntil is Verify, and tells when the token expires.
 func (v *Verifier) VerifyUntil(token string, now time.Time) (p approval.Principal, until time.Time, err error) {
-	c, err := v.claimsOf(token, now)
-	if err != nil {
-		return approval.Principal{}, time.Time{}, err
+	c, known := v.verified.get(token)
+	if !known || v.valid(c, now) != nil { // verifying it anew says why
+		if c, err = v.claimsOf(token, now); err != nil {
+			return approval.Principal{}, time.Time{}, err
+		}
+		v.verified.put(token, c)
 	}
-	p = approval.Principal{Person: approval.Person{Issuer: c.Issuer, Subject: c.Subject}, Kind: c.Kind, Roles: c.Roles, Desk: c.Desk}
+	p = approval.Principal{Person: approval.Person{Issuer: c.Issuer, Subject: c.Subject}, Kind: c.Kind, Roles: slices.Clone(c.Roles), Desk: c.Desk}
 	return p, c.Expiry.Time(), nil
 }
 
@@ -125,14 +130,22 @@ func (v *Verifier) claimsOf(token string, now time.Time) (claims, error) {
 	if err := parsed.Claims(key, &c); err != nil {
 		return claims{}, errors.New("the token's signature does not hold")
 	}
-	expected := jwt.Expected{Issuer: v.issuer, AnyAudience: jwt.Audience{Audience}, Time: now}
-	if err := c.ValidateWithLeeway(expected, leeway); err != nil {
-		return claims{}, fmt.Errorf("the token is not valid here and now: %w", err)
+	if err := v.valid(c, now); err != nil {
+		return claims{}, err
 	}
 	if err := c.check(); err != nil {
 		return claims{}, err
 	}
 	return c, nil
+}
+
+// valid judges what of a token's claims depends on where and when it is used.
+func (v *Verifier) valid(c claims, now time.Time) error {
+	expected := jwt.Expected{Issuer: v.issuer, AnyAudience: jwt.Audience{Audience}, Time: now}
+	if err := c.ValidateWithLeeway(expected, leeway); err != nil {
+		return fmt.Errorf("the token is not valid here and now: %w", err)
+	}
+	return nil
 }
 
 // check holds for every token, minted or received.

@@ -40,6 +40,8 @@ type Issuers struct {
 	list   []*Issuer
 	byURL  map[string]*Issuer
 	byName map[string]*Issuer
+
+	verified memory[signedToken]
 }
 
 // Issuer is one OpenID provider: how it is reached, and what its claims mean.
@@ -108,13 +110,33 @@ func (i *Issuers) Of(iss string) (*Issuer, bool) {
 // trusted provider has the token's issuer; otherwise it says what is wrong, and
 // holds nothing of the token but names.
 func (i *Issuers) Verify(ctx context.Context, token string, now time.Time) (approval.Principal, error) {
-	if len(token) > maxToken {
+	switch {
+	case len(token) > maxToken:
 		return approval.Principal{}, fmt.Errorf("the token has %d bytes, over the limit of %d", len(token), maxToken)
+	case i == nil:
+		return approval.Principal{}, ErrForeign
 	}
-	if issuer, ok := i.Of(issuerOf(token)); ok {
-		return issuer.Verify(ctx, token, now)
+	if s, known := i.verified.get(token); known && s.holds(ctx, now) {
+		return s.whose(), nil
 	}
-	return approval.Principal{}, ErrForeign
+	issuer, ok := i.Of(issuerOf(token))
+	if !ok {
+		return approval.Principal{}, ErrForeign
+	}
+	s, err := issuer.verify(ctx, token, now)
+	if err != nil {
+		return approval.Principal{}, err
+	}
+	i.verified.put(token, s)
+	return s.whose(), nil
+}
+
+// holds reports whether a token that is remembered counts here and now: its key is
+// still one that the provider publishes, and its times are right. When it does not,
+// verifying it anew says why.
+func (s signedToken) holds(ctx context.Context, now time.Time) bool {
+	key, err := s.issuer.keys.find(ctx, s.kid, s.algorithm, now)
+	return err == nil && sameKey(s.key, key.Key) && s.issuer.checkAccess(s.claims, now) == nil
 }
 
 // issuerOf reads who a token says it is of, which nothing has proven yet.
@@ -148,7 +170,12 @@ type accessClaims struct {
 
 // Verify returns whom an access token of this provider speaks for.
 func (i *Issuer) Verify(ctx context.Context, token string, now time.Time) (approval.Principal, error) {
-	refused := approval.Principal{}
+	s, err := i.verify(ctx, token, now)
+	return s.principal, err
+}
+
+func (i *Issuer) verify(ctx context.Context, token string, now time.Time) (signedToken, error) {
+	refused := signedToken{}
 	if len(token) > maxToken {
 		return refused, fmt.Errorf("the token has %d bytes, over the limit of %d", len(token), maxToken)
 	}
@@ -160,23 +187,26 @@ func (i *Issuer) Verify(ctx context.Context, token string, now time.Time) (appro
 	if kind, _ := header.ExtraHeaders[jose.HeaderType].(string); mediaType(kind) != mediaType(i.tokenType) {
 		return refused, fmt.Errorf("the token is not an access token: its typ is not %s", i.tokenType)
 	}
-	payload, err := i.open(ctx, signed, now)
+	payload, key, err := i.open(ctx, signed, now)
 	if err != nil {
 		return refused, err
 	}
-	var c accessClaims
-	all, err := readClaims(payload, &c)
+	out := signedToken{issuer: i, kid: header.KeyID, algorithm: jose.SignatureAlgorithm(header.Algorithm), key: key.Key}
+	all, err := readClaims(payload, &out.claims)
 	if err != nil {
 		return refused, err
 	}
-	if err := i.checkAccess(c, now); err != nil {
+	if err := i.checkAccess(out.claims, now); err != nil {
 		return refused, err
 	}
-	client := c.ClientID
+	client := out.claims.ClientID
 	if client == "" {
-		client = c.Party
+		client = out.claims.Party
 	}
-	return i.principal(c.Subject, client, all)
+	if out.principal, err = i.principal(out.claims.Subject, client, all); err != nil {
+		return refused, err
+	}
+	return out, nil
 }
 
 func (i *Issuer) checkAccess(c accessClaims, now time.Time) error {
@@ -221,18 +251,18 @@ func (i *Issuer) parse(token string) (*jose.JSONWebSignature, error) {
 	return signed, nil
 }
 
-// open verifies the signature and returns what it is over.
-func (i *Issuer) open(ctx context.Context, signed *jose.JSONWebSignature, now time.Time) ([]byte, error) {
+// open verifies the signature and returns what it is over, and the key.
+func (i *Issuer) open(ctx context.Context, signed *jose.JSONWebSignature, now time.Time) ([]byte, jose.JSONWebKey, error) {
 	header := signed.Signatures[0].Protected
 	key, err := i.keys.find(ctx, header.KeyID, jose.SignatureAlgorithm(header.Algorithm), now)
 	if err != nil {
-		return nil, err
+		return nil, key, err
 	}
 	payload, err := signed.Verify(key.Key)
 	if err != nil {
-		return nil, errors.New("the token's signature does not hold")
+		return nil, key, errors.New("the token's signature does not hold")
 	}
-	return payload, nil
+	return payload, key, nil
 }
 
 // VerifySignature implements oidc.KeySet, so that ID tokens are verified with the
@@ -242,7 +272,8 @@ func (i *Issuer) VerifySignature(ctx context.Context, token string) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	return i.open(ctx, signed, time.Now())
+	payload, _, err := i.open(ctx, signed, time.Now())
+	return payload, err
 }
 
 // mediaType is a typ without the prefix that may be left out (RFC 7515, section

@@ -118,8 +118,9 @@ func (t *Tx) InsertRun(ctx context.Context, r agent.Run, parameters map[string]s
 	var id int64
 	err = t.get(ctx, &id, `
 		INSERT INTO finobs.agent_run (approval_id, kind, incident_id, parameters, is_simulation, requester_iss, requester_sub, desk, workflow_id,
-			request_id, trace_id, status, started_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'running', $12) RETURNING run_id`,
+			request_id, trace_id, status, started_at, seen_by)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'running', $12,
+			coalesce((SELECT i.desk FROM finobs.incident AS i WHERE i.incident_id = $3), $8)) RETURNING run_id`,
 		r.ApprovalID, r.Request.Kind, reference(r.Request.IncidentID), string(encoded), r.Request.Mode == approval.Simulation, r.Requester.Issuer,
 		r.Requester.Subject, r.Desk, r.WorkflowID, r.RequestID, r.TraceID, t.now)
 	if err != nil {

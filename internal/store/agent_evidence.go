@@ -82,11 +82,19 @@ func (t *Tx) FindTimeline(ctx context.Context, id int64) ([]agent.Found, error) 
 func (t *Tx) FindRelated(ctx context.Context, id int64) ([]agent.Found, error) {
 	return t.found(ctx, agent.OfRelated, `
 		SELECT 'incident:' || i.incident_id AS source, i.title AS text, `+incidentFacts+` AS facts
-		FROM finobs.incident i JOIN finobs.incident me ON me.incident_id = $1
-		WHERE i.incident_id <> $1 AND i.origin = me.origin AND (
-			(me.system <> '' AND i.system = me.system) OR (me.subject_id <> '' AND i.subject_kind = me.subject_kind AND i.subject_id = me.subject_id)
-			OR i.transaction_id = me.transaction_id OR i.parent_id = $1 OR i.incident_id = me.parent_id)
-		ORDER BY i.incident_id DESC LIMIT `+fmt.Sprint(mostRelated), id, t.now)
+		FROM finobs.incident me, LATERAL (`+relatedBy("x.system <> '' AND x.system = me.system")+`
+			UNION `+relatedBy("x.subject_id <> '' AND x.subject_kind = me.subject_kind AND x.subject_id = me.subject_id")+`
+			UNION `+relatedBy("x.transaction_id = me.transaction_id")+`
+			UNION `+relatedBy("x.parent_id = me.incident_id")+`
+			UNION `+relatedBy("x.incident_id = me.parent_id")+`) related JOIN finobs.incident i USING (incident_id)
+		WHERE me.incident_id = $1 ORDER BY i.incident_id DESC LIMIT `+fmt.Sprint(mostRelated), id, t.now)
+}
+
+// relatedBy reads the newest incidents x that one way relates to the incident me,
+// each way by its own index.
+func relatedBy(way string) string {
+	return `(SELECT x.incident_id FROM finobs.incident x WHERE ` + way + ` AND x.origin = me.origin AND x.incident_id <> me.incident_id
+				ORDER BY x.incident_id DESC LIMIT ` + fmt.Sprint(mostRelated) + `)`
 }
 
 // tradeFacts are the typed columns of a transaction x.
@@ -119,9 +127,10 @@ func (t *Tx) FindOtherSides(ctx context.Context, id int64) ([]agent.Found, error
 			'currency', b.currency, 'exposure', coalesce(trim_scale(b.exposure)::text, ''), 'confidence', trim_scale(b.confidence)::text,
 			'needs_review', b.needs_review::text, 'symbol', b.symbol, 'side', b.side, 'account', b.account, 'profile', b.profile,
 			'settlement_date', coalesce(b.settlement_date::text, '')) AS facts
-		FROM finobs.incident i JOIN finobs.trade_break b ON i.subject_kind IN ('trade', 'break', 'trade_break')
-			AND (b.key = i.subject_id OR b.break_id::text = i.subject_id) AND b.origin = i.origin
-		WHERE i.incident_id = $1 ORDER BY b.break_id DESC LIMIT `+fmt.Sprint(mostSides), id)
+		FROM finobs.incident i, LATERAL (
+				SELECT * FROM finobs.trade_break WHERE key = i.subject_id
+				UNION SELECT * FROM finobs.trade_break WHERE break_id = CASE WHEN i.subject_id ~ '^[1-9][0-9]{0,17}$' THEN i.subject_id::bigint END) b
+		WHERE i.incident_id = $1 AND i.subject_kind IN ('trade', 'break', 'trade_break') AND b.origin = i.origin ORDER BY b.break_id DESC LIMIT `+fmt.Sprint(mostSides), id)
 	return append(sides, breaks...), err
 }
 

@@ -49,15 +49,8 @@ func (r *Reader) Runs(ctx context.Context, f RunFilter, p Page) ([]agent.Run, er
 func runQuery(f RunFilter, p Page) (string, []any) {
 	return `SELECT ` + apiRunColumns + ` FROM api.agent_run
 		WHERE ($1 = 0 OR run_id < $1) AND ($2 = '' OR kind = $2) AND ($3 = '' OR status = $3) AND ($4 = 0 OR incident_id = $4)
-			AND ($5 = '' OR is_simulation = ($5 = 'true'))` + aboutDesks("agent_run", 7) + `
+			AND ($5 = '' OR is_simulation = ($5 = 'true')) AND ($7::text[] IS NULL OR seen_by = ANY ($7))
 		ORDER BY run_id DESC LIMIT $6`, []any{p.Before, f.Kind, f.Status, f.IncidentID, f.Simulation, p.Limit, f.desks}
-}
-
-// aboutDesks limits what is about an incident, or about none, to the desks that a
-// parameter lists: the incident's counts. Null limits nothing.
-func aboutDesks(view string, parameter int) string {
-	return fmt.Sprintf(` AND ($%[2]d::text[] IS NULL
-			OR coalesce((SELECT i.desk FROM api.incident i WHERE i.incident_id = %[1]s.incident_id), %[1]s.desk) = ANY ($%[2]d))`, view, parameter)
 }
 
 // Run reads one run; a fault of kind NotFound when there is none.

@@ -185,14 +185,12 @@ func (t *Tx) FailedTrades(ctx context.Context) ([]detect.FailedTrade, bool, erro
 const mostOutcomes = 1000
 
 // outcomesQuery reads what UnknownOutcomes lists.
-const outcomesQuery = `
+var outcomesQuery = `
 	SELECT 'notification' AS what, notification_id::text AS id, status, detail, updated_at AS since FROM finobs.notification
 	WHERE status IN ('dead', 'unknown') AND updated_at < $1::timestamptz - $2 * interval '1 second'
 	UNION ALL
-	SELECT 'delivery', export_id || ' to ' || destination, status, detail, ended_at FROM (
-		SELECT DISTINCT ON (export_id, destination) export_id, destination, status, detail, ended_at
-		FROM finobs.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
-	WHERE status IN ('failed', 'unknown') AND ended_at < $1::timestamptz - $2 * interval '1 second'
+	SELECT 'delivery', export_id || ' to ' || destination, status, detail, ended_at FROM finobs.export_delivery AS d
+	WHERE status IN ('failed', 'unknown') AND ` + noLaterAttempt("finobs") + ` AND ended_at < $1::timestamptz - $2 * interval '1 second'
 	UNION ALL
 	SELECT 'action', action_id::text, CASE status WHEN 'unknown' THEN status ELSE recovery END, type || ' on ' || target_kind || ' ' || target_id,
 		coalesce(sent_at, began_at) FROM finobs.agent_action
@@ -266,6 +264,22 @@ func (t *Tx) InsertDetectorRun(ctx context.Context, r detect.Run) error {
 	}
 	if n, err := res.RowsAffected(); err == nil && n == 1 {
 		t.observeDetector(string(r.Detector), r.Found, r.Opened, r.Resolved)
+	}
+	return t.forgetRuns(ctx, r.Detector)
+}
+
+// Runs of detectors are kept for people for a week; what they opened is in the
+// ledger. A run forgets some, which is more than it adds.
+const (
+	runsKept   = 7 * 24 * time.Hour
+	mostForgot = 100
+)
+
+func (t *Tx) forgetRuns(ctx context.Context, name detect.Name) error {
+	_, err := t.exec(ctx, `DELETE FROM finobs.detector_run WHERE run_id = ANY (ARRAY(SELECT run_id FROM finobs.detector_run
+		WHERE detector = $1 AND started_at < $2 ORDER BY started_at LIMIT $3))`, name, t.now.Add(-runsKept), mostForgot)
+	if err != nil {
+		return fmt.Errorf("forgetting old runs of detector %s: %w", name, err)
 	}
 	return nil
 }

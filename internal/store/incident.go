@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"finobs/internal/approval"
@@ -194,14 +195,17 @@ func (f IncidentFilter) conditions() conditions {
 	if f.Parent != 0 {
 		c.add("parent_id = ?", f.Parent)
 	}
-	if f.Text != "" { // no pattern: % and _ are characters like others
-		c.add(`strpos(lower(concat_ws(E'\n', title, description, system, subject_id)), lower(?)) > 0`, f.Text)
+	if f.Text != "" {
+		c.add(`incident_id IN (SELECT incident_id FROM api.incident_words WHERE words LIKE lower(?))`, "%"+likeText.Replace(f.Text)+"%")
 	}
 	if f.Overdue {
-		c.text += ` AND (status = 'open' AND ack_due_at < clock_timestamp() OR status IN ('open', 'acknowledged') AND resolve_due_at < clock_timestamp())`
+		c.text += ` AND (status = 'open' AND ack_due_at < now() OR status IN ('open', 'acknowledged') AND resolve_due_at < now())`
 	}
 	return c
 }
+
+// likeText keeps text that stands in a pattern from being one.
+var likeText = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // Incidents lists incidents that match every set filter, newest first.
 func (r *Reader) Incidents(ctx context.Context, f IncidentFilter, p Page) ([]incident.Incident, error) {

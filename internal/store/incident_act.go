@@ -132,7 +132,7 @@ func (w *Writer) TakeNudged(ctx context.Context, limit int) ([]incident.Incident
 	var rows []incidentRow
 	err := w.db.SelectContext(ctx, &rows, `
 		UPDATE finobs.incident SET nudge_at = clock_timestamp() + interval '`+nudgePause+`'
-		WHERE incident_id IN (SELECT incident_id FROM finobs.incident WHERE nudge_at <= clock_timestamp()
+		WHERE incident_id IN (SELECT incident_id FROM finobs.incident WHERE nudge_at <= now()
 			ORDER BY nudge_at LIMIT $1 FOR UPDATE SKIP LOCKED)
 		RETURNING `+incidentColumns, limit)
 	if err != nil {

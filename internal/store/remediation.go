@@ -111,8 +111,9 @@ func (t *Tx) NextApprovalID(ctx context.Context) (int64, error) {
 func (t *Tx) InsertAction(ctx context.Context, x remediation.Action) error {
 	_, err := t.exec(ctx, `
 		INSERT INTO finobs.agent_action (action_id, run_id, ordinal, incident_id, type, type_version, connector, target_kind, target_id, target_version,
-			plan, plan_digest, risk_tier, is_simulation, requester_iss, requester_sub, desk, reason, planned_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			plan, plan_digest, risk_tier, is_simulation, requester_iss, requester_sub, desk, reason, planned_at, seen_by)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+			coalesce((SELECT i.desk FROM finobs.incident AS i WHERE i.incident_id = $4), $17))`,
 		x.ID, x.RunID, x.Ordinal, x.IncidentID, x.Plan.Action, x.Plan.Version, x.Connector, x.Plan.Target.Kind, x.Plan.Target.ID, x.Plan.Target.Version,
 		x.PlanBytes, x.PlanDigest, x.Risk, x.Mode == approval.Simulation, x.Requester.Issuer, x.Requester.Subject, x.Desk, x.Reason, t.now)
 	if err != nil {
@@ -229,7 +230,7 @@ func actionQuery(f ActionFilter, p Page) (string, []any) {
 	}
 	return `SELECT ` + shownActionColumns + ` FROM api.agent_action
 		WHERE ($1 = 0 OR action_id < $1) AND ` + standing + ` AND ($3 = '' OR type = $3) AND ($4 = 0 OR incident_id = $4) AND ($5 = 0 OR run_id = $5)
-			AND ($6 = '' OR desk = $6) AND ($7 = '' OR is_simulation = ($7 = 'true'))` + aboutDesks("agent_action", 9) + `
+			AND ($6 = '' OR desk = $6) AND ($7 = '' OR is_simulation = ($7 = 'true')) AND ($9::text[] IS NULL OR seen_by = ANY ($9))
 		ORDER BY action_id DESC LIMIT $8`,
 		[]any{p.Before, f.Standing, f.Type, f.IncidentID, f.RunID, f.Desk, f.Simulation, p.Limit, f.desks}
 }
@@ -289,16 +290,16 @@ type ActionCount struct {
 	Healed  int64  `db:"recovered"`
 }
 
-// ActionCounts counts live actions, or simulated ones, by type and by the version
-// of the agent that proposed them.
-func (r *Reader) ActionCounts(ctx context.Context, simulation bool) ([]ActionCount, error) {
+// ActionCounts counts live actions, or simulated ones, that were planned since a
+// moment, by type and by the version of the agent that proposed them.
+func (r *Reader) ActionCounts(ctx context.Context, simulation bool, since time.Time) ([]ActionCount, error) {
 	var rows []ActionCount
 	err := r.db.SelectContext(ctx, &rows, `
 		SELECT a.type, coalesce(r.agent_version, '') AS agent_version, count(*) AS planned,
 			count(*) FILTER (WHERE a.approval_status IN ('approved', 'consumed')) AS agreed, count(*) FILTER (WHERE a.approval_status = 'rejected') AS refused,
 			count(*) FILTER (WHERE a.status = 'done') AS done, count(*) FILTER (WHERE a.status = 'failed') AS failed,
 			count(*) FILTER (WHERE a.status = 'unknown') AS unknown, count(*) FILTER (WHERE a.recovery = 'recovered') AS recovered
-		FROM api.agent_action a JOIN api.agent_run r USING (run_id) WHERE a.is_simulation = $1 GROUP BY 1, 2 ORDER BY 1, 2`, simulation)
+		FROM api.agent_action a JOIN api.agent_run r USING (run_id) WHERE a.is_simulation = $1 AND a.planned_at >= $2 GROUP BY 1, 2 ORDER BY 1, 2`, simulation, since)
 	if err != nil {
 		return nil, fmt.Errorf("counting actions: %w", classify(err))
 	}
@@ -314,13 +315,14 @@ type VerdictCount struct {
 	Manual     int64  `db:"manual_override"`
 }
 
-// VerdictCounts counts verdicts by field and version of the agent.
-func (r *Reader) VerdictCounts(ctx context.Context, simulation bool) ([]VerdictCount, error) {
+// VerdictCounts counts verdicts that were given since a moment, by field and
+// version of the agent.
+func (r *Reader) VerdictCounts(ctx context.Context, simulation bool, since time.Time) ([]VerdictCount, error) {
 	var rows []VerdictCount
 	err := r.db.SelectContext(ctx, &rows, `
 		SELECT v.field, coalesce(r.agent_version, '') AS agent_version, count(*) FILTER (WHERE v.override_type IS NULL) AS agreed,
 			count(*) FILTER (WHERE v.override_type = 'ai_override') AS ai_override, count(*) FILTER (WHERE v.override_type = 'manual_override') AS manual_override
-		FROM api.agent_verdict v JOIN api.agent_run r USING (run_id) WHERE r.is_simulation = $1 GROUP BY 1, 2 ORDER BY 1, 2`, simulation)
+		FROM api.agent_verdict v JOIN api.agent_run r USING (run_id) WHERE r.is_simulation = $1 AND v.created_at >= $2 GROUP BY 1, 2 ORDER BY 1, 2`, simulation, since)
 	if err != nil {
 		return nil, fmt.Errorf("counting verdicts: %w", classify(err))
 	}

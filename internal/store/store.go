@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"finobs/internal/telemetry"
 
 	"github.com/XSAM/otelsql"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"go.opentelemetry.io/otel/metric"
@@ -36,7 +38,7 @@ const (
 // preparing each time costs a third of the throughput of short statements.
 type db struct {
 	*sqlx.DB
-	prepared sync.Map // query text -> *sqlx.Stmt
+	prepared *statements
 	stats    metric.Registration
 }
 
@@ -63,36 +65,26 @@ func open(ctx context.Context, url, pool string) (*db, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("measuring the pool: %w", err), x.Close())
 	}
-	return &db{DB: x, stats: stats}, nil
+	return &db{DB: x, prepared: newStatements(), stats: stats}, nil
 }
 
 // Close ends all connections.
-func (d *db) Close() error { return errors.Join(d.stats.Unregister(), d.DB.Close()) }
-
-// statement returns the prepared form of a query, which must be a constant.
-func (d *db) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
-	if s, ok := d.prepared.Load(query); ok {
-		return s.(*sqlx.Stmt), nil
-	}
-	s, err := d.PreparexContext(ctx, query)
-	if err != nil {
-		return nil, classify(err)
-	}
-	if first, raced := d.prepared.LoadOrStore(query, s); raced {
-		s.Close() //nolint:sqlclosecheck // another call prepared it first
-		return first.(*sqlx.Stmt), nil
-	}
-	return s, nil
+func (d *db) Close() error {
+	d.prepared.close()
+	return errors.Join(d.stats.Unregister(), d.DB.Close())
 }
 
 // classify gives a database error the meaning that it has for the caller:
 // what passes by itself is Unavailable, the rest is Internal.
 func classify(err error) error {
 	var pqErr *pq.Error
+	var pgErr *pgconn.PgError
 	var netErr net.Error
 	switch {
 	case err == nil || errors.Is(err, sql.ErrNoRows) || errors.Is(err, context.Canceled):
 		return err
+	case errors.As(err, &pgErr): // of a stream
+		return classify(&pq.Error{Code: pq.ErrorCode(pgErr.Code), Message: pgErr.Message})
 	case errors.As(err, &pqErr):
 		switch pqErr.Code.Class() {
 		case "08", "53", "57", "40", "55": // connection, resources, shutdown, serialization, lock not available
@@ -102,7 +94,7 @@ func classify(err error) error {
 			return fault.Wrap(err, fault.Invalid, "data-refused", "the database cannot keep a value that was given")
 		}
 		return err
-	case errors.As(err, &netErr), errors.Is(err, sql.ErrConnDone), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &netErr), errors.Is(err, sql.ErrConnDone), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.DeadlineExceeded):
 		return fault.Wrap(err, fault.Unavailable, "database-unavailable", "the database cannot be reached; try again")
 	}
 	return err
@@ -130,8 +122,9 @@ func violates(err error, constraint string) bool {
 
 // Writer changes state; it connects as finobs_worker.
 type Writer struct {
-	db   *db
-	desk *deskfile.Desk
+	db     *db
+	desk   *deskfile.Desk
+	stream *pgconn.Config // for reads of whole datasets, each on a connection of its own
 }
 
 // OpenWriter connects to the database that url names.
@@ -144,7 +137,11 @@ func OpenWriter(ctx context.Context, url string) (*Writer, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
-	return &Writer{d, rules}, nil
+	stream, err := streamConfig(url)
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return &Writer{d, rules, stream}, nil
 }
 
 // shippedDesk is the desk file that a writer has until it is given another.

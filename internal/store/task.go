@@ -61,16 +61,20 @@ type OutcomeTask struct {
 	Since  time.Time `db:"since"`
 }
 
+// noLaterAttempt holds for a delivery d that nothing was done about since.
+func noLaterAttempt(schema string) string {
+	return `NOT EXISTS (SELECT FROM ` + schema + `.export_delivery AS l
+			WHERE l.export_id = d.export_id AND l.destination = d.destination AND l.attempt > d.attempt)`
+}
+
 // outcomeTasksQuery reads what OutcomeTasks lists.
-const outcomeTasksQuery = `
+var outcomeTasksQuery = `
 	SELECT * FROM (
 		SELECT 'notification' AS what, notification_id::text AS id, subject AS title, status, updated_at AS since FROM api.notification
 		WHERE $1 AND status IN ('dead', 'unknown')
 		UNION ALL
-		SELECT 'delivery', export_id::text, 'Delivery of export ' || export_id || ' to ' || destination, status, ended_at FROM (
-			SELECT DISTINCT ON (export_id, destination) export_id, destination, status, ended_at
-			FROM api.export_delivery ORDER BY export_id, destination, attempt DESC) AS newest
-		WHERE $2 AND status IN ('failed', 'unknown')
+		SELECT 'delivery', export_id::text, 'Delivery of export ' || export_id || ' to ' || destination, status, ended_at FROM api.export_delivery AS d
+		WHERE $2 AND status IN ('failed', 'unknown') AND ` + noLaterAttempt("api") + `
 		UNION ALL
 		SELECT 'action', action_id::text, type || ' on ' || target_kind || ' ' || target_id, CASE status WHEN 'unknown' THEN status ELSE recovery END,
 			coalesce(sent_at, began_at) FROM api.agent_action

@@ -1,8 +1,6 @@
 package store_test
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -233,79 +231,6 @@ func TestTransactionFilters(t *testing.T) {
 	if c, args := store.Filtered(export.Transactions, map[string]string{"x": "y", "desk": "", "symbol": "Q"}); c != " AND symbol = $1" || len(args) != 1 {
 		t.Errorf("got %q, %v", c, args)
 	}
-}
-
-// No page of the list reads a big table from one end to the other, whether what
-// is asked for is common, rare or not there at all.
-func TestNoListOfTransactionsScansTheTable(t *testing.T) {
-	_, _, db := open(t)
-	for _, statement := range []string{
-		`INSERT INTO finobs.import (import_id, kind, source, content_sha256, origin, file_name, byte_count, report, imported_iss, imported_sub, workflow_id, trace_id, imported_at)
-			VALUES (1, 'transactions', 'oms', sha256(''), 'live', '', 0, '{}', '', '', '', '', now())`,
-		`INSERT INTO finobs.transaction (source, trade_id, execution_id, trade_date, side, symbol, isin, cusip, quantity, price, currency, account,
-				counterparty, venue, status, desk, origin, import_id, created_at, updated_at, trace_id)
-			SELECT 'oms', 'T' || i, '', date '2026-01-01' + i / 400, CASE WHEN i % 2 = 0 THEN 'buy' ELSE 'sell' END, 'S' || i % 3000, '', '', 1, 1,
-				CASE WHEN i % 5000 = 0 THEN 'CHF' ELSE 'USD' END, 'A' || i % 50, 'C' || i % 20, '', CASE WHEN i % 9000 = 0 THEN 'failed' ELSE 'settled' END,
-				'D' || i % 5, 'live', 1, now(), now(), ''
-			FROM generate_series(1, 100000) i`,
-		"ANALYZE finobs.transaction", //nolint:misspell // it is SQL
-	} {
-		if err := pgtest.Exec(t, db.Admin, statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, values := range map[string][]string{
-		"source": {"oms", "none"}, "trade_id": {"T77", "none"}, "symbol": {"S7", "none"}, "side": {"buy", "sell_short"},
-		"status": {"settled", "failed", "cancelled"}, "account": {"A1", "none"}, "counterparty": {"C1", "none"}, "desk": {"D1", "none"},
-		"currency": {"USD", "CHF", "JPY"}, "origin": {"live", "demo"}, "from": {"2026-01-01", "2026-09-01", "2030-01-01"},
-		"to": {"2030-01-01", "2026-01-05", "2020-01-01"}, "": {""},
-	} {
-		for _, value := range values {
-			for _, before := range []int64{0, 50_000} {
-				plan := explain(t, db.API, map[string]string{name: value}, store.Page{Before: before, Limit: 100})
-				if strings.Contains(plan, "Seq Scan") {
-					t.Errorf("%s=%s before %d:\n%s", name, value, before, plan)
-				}
-			}
-		}
-	}
-	plan := explain(t, db.API, map[string]string{"symbol": "S7", "from": "2026-02-01", "to": "2026-02-02", "desk": "D2"}, store.Page{Limit: 100})
-	if strings.Contains(plan, "Seq Scan") {
-		t.Errorf("several filters:\n%s", plan)
-	}
-}
-
-// explain plans a list as the API's role, which cannot see the tables.
-func explain(t *testing.T, url string, filters map[string]string, p store.Page) string {
-	t.Helper()
-	query, args := store.TransactionQuery(filters, p)
-	return explained(t, url, query, args)
-}
-
-func explained(t *testing.T, url, query string, args []any) string {
-	t.Helper()
-	db, err := sql.Open("postgres", url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	rows, err := db.QueryContext(context.Background(), "EXPLAIN "+query, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	var plan strings.Builder
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			t.Fatal(err)
-		}
-		plan.WriteString(line + "\n")
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return plan.String()
 }
 
 func TestWhatTheWorkerMayDoToTransactions(t *testing.T) {

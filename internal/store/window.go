@@ -120,7 +120,7 @@ func (r *Reader) Windows(ctx context.Context, only string, p Page) ([]incident.W
 func (r *Reader) windows(ctx context.Context, only string, desks pq.StringArray, p Page) ([]incident.Window, error) {
 	var rows []windowRow
 	err := r.db.SelectContext(ctx, &rows, `SELECT `+windowColumns+` FROM api.maintenance_window
-		WHERE ($1 = 0 OR window_id < $1) AND ($3 <> 'current' OR ends_at > clock_timestamp() AND ended_at IS NULL) AND ($4::text[] IS NULL OR desk = ANY ($4))
+		WHERE ($1 = 0 OR window_id < $1) AND ($3 <> 'current' OR ends_at > now() AND ended_at IS NULL) AND ($4::text[] IS NULL OR desk = ANY ($4))
 		ORDER BY window_id DESC LIMIT $2`, p.Before, p.Limit, only, desks)
 	if err != nil {
 		return nil, fmt.Errorf("listing windows of maintenance: %w", classify(err))

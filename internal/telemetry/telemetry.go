@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"finobs/internal/profiling"
+
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -41,6 +43,8 @@ type Options struct {
 	Version string // of the program
 	Listen  string // address to be scraped at, host:port; empty: none
 	Log     *slog.Logger
+
+	Profiles string // address of profiles, host:port on loopback; empty: none
 }
 
 // Telemetry is the telemetry of a process.
@@ -82,6 +86,11 @@ func (t *Telemetry) start(ctx context.Context, o Options) error {
 	if err := t.measure(ctx, res, o); err != nil {
 		return err
 	}
+	unprofile, err := profiling.Serve(ctx, o.Profiles)
+	if err != nil {
+		return err
+	}
+	t.stops = append(t.stops, func(context.Context) error { unprofile(); return nil })
 	hide, err := t.show()
 	if err != nil {
 		return err
@@ -92,22 +101,22 @@ func (t *Telemetry) start(ctx context.Context, o Options) error {
 
 // trace sets the tracer up.
 func (t *Telemetry) trace(ctx context.Context, res *resource.Resource, log *slog.Logger) error {
-	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
 	state, to, err := t.exporter(Traces, log)
 	if err != nil {
 		return err
 	}
-	if to != nil {
-		out, err := to.spans(ctx)
-		if err != nil {
-			return fmt.Errorf("setting up the exporter of traces: %w", err)
-		}
-		pending := &atomic.Int64{}
-		queue := sdktrace.NewBatchSpanProcessor(spanExporter{out, state, pending},
-			sdktrace.WithMaxQueueSize(maxPending), sdktrace.WithExportTimeout(exportTimeout))
-		options = append(options, sdktrace.WithSpanProcessor(boundedSpans{queue, state, pending}))
+	if to == nil {
+		otel.SetTracerProvider(idProvider{})
+		return nil
 	}
-	provider := sdktrace.NewTracerProvider(options...)
+	out, err := to.spans(ctx)
+	if err != nil {
+		return fmt.Errorf("setting up the exporter of traces: %w", err)
+	}
+	pending := &atomic.Int64{}
+	queue := sdktrace.NewBatchSpanProcessor(spanExporter{out, state, pending},
+		sdktrace.WithMaxQueueSize(maxPending), sdktrace.WithExportTimeout(exportTimeout))
+	provider := sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(boundedSpans{queue, state, pending}))
 	otel.SetTracerProvider(provider)
 	t.stops = append(t.stops, provider.Shutdown)
 	return nil
@@ -133,6 +142,9 @@ func (t *Telemetry) measure(ctx context.Context, res *resource.Resource, o Optio
 			return err
 		}
 		options = append(options, sdk.WithReader(reader))
+	}
+	if to == nil && o.Listen == "" {
+		return nil // nobody asks, and until somebody is set OpenTelemetry's meter does nothing
 	}
 	provider := sdk.NewMeterProvider(options...)
 	otel.SetMeterProvider(provider)
