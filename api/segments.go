@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"finobs/internal/approval"
@@ -28,7 +29,10 @@ const (
 	segmentMostBytes = 4 << 20 // of payloads in one
 	segmentQueue     = 4096    // deliveries that wait
 	segmentTimeout   = time.Minute
-	segmentAge       = time.Hour // of one that is swept up
+	// segmentLinger is how long a segment waits for more while another is under way:
+	// those who were answered together send again together.
+	segmentLinger = 20 * time.Millisecond
+	segmentAge    = time.Hour // of one that is swept up
 )
 
 // arrival is a delivery that waits for its answer.
@@ -45,6 +49,7 @@ type collector struct {
 	server   *Server
 	segments *blobdir.Dir
 	queue    chan *arrival
+	underWay atomic.Int32 // segments
 }
 
 func newCollector(s *Server, segments *blobdir.Dir) *collector {
@@ -76,14 +81,26 @@ func (k *collector) run(ctx context.Context) {
 	senders.Wait()
 }
 
-// gather takes what is queued, up to the limits of a segment.
+// gather takes what is queued, up to the limits of a segment, and what comes soon
+// when others are under way.
 func (k *collector) gather(first *arrival) []*arrival {
 	batch, size := []*arrival{first}, len(first.delivery.Payload)
+	linger := time.Duration(0)
+	if k.underWay.Load() > 0 {
+		linger = segmentLinger
+	}
+	over := time.After(linger)
 	for len(batch) < segmentMost && size < segmentMostBytes {
+		select {
+		case a := <-k.queue: // before all else
+			batch, size = append(batch, a), size+len(a.delivery.Payload)
+			continue
+		default:
+		}
 		select {
 		case a := <-k.queue:
 			batch, size = append(batch, a), size+len(a.delivery.Payload)
-		default:
+		case <-over:
 			return batch
 		}
 	}
@@ -103,6 +120,8 @@ func (k *collector) add(d event.Delivery, sender approval.Principal) (*arrival, 
 
 // send has a segment recorded and answers those who wait for it.
 func (k *collector) send(ctx context.Context, batch []*arrival) {
+	k.underWay.Add(1)
+	defer k.underWay.Add(-1)
 	ctx, cancel := context.WithTimeout(ctx, segmentTimeout)
 	defer cancel()
 	run, err := k.start(ctx, batch)

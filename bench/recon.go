@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -164,12 +165,16 @@ const breaksFound = 3
 
 func (r *reconciling) readPhases(ctx context.Context, id string) error {
 	var v struct {
-		Report struct{ Seconds map[string]float64 }
+		Report struct{ Seconds map[string]string }
 	}
 	if err := r.s.expect(ctx, "bob", http.MethodGet, "/recon/runs/"+id, nil, http.StatusOK, &v); err != nil {
 		return err
 	}
-	for name, seconds := range v.Report.Seconds {
+	for name, text := range v.Report.Seconds {
+		seconds, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("reading how long a phase took: %w", err)
+		}
 		r.phases[name] = append(r.phases[name], seconds)
 	}
 	return nil

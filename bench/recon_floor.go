@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -66,7 +67,11 @@ func (r *reconciling) copyInto(ctx context.Context, table, path string) (err err
 	if err != nil {
 		return err
 	}
-	into, err := tx.PrepareContext(ctx, pq.CopyInSchema("bench", table, names...))
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = pq.QuoteIdentifier(name)
+	}
+	into, err := tx.PrepareContext(ctx, fmt.Sprintf("COPY bench.%s (%s) FROM STDIN", table, strings.Join(quoted, ", ")))
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,8 @@ func (q *quick) write(index int64, v *leafValues, leaf, content [sha256.Size]byt
 	if err != nil || ledger.FormatTime(at) != string(v.time) {
 		return false
 	}
-	b := append(q.line[:0], `{"leaf_index":`...)
+	b := q.line[:0]
+	b = append(b, `{"leaf_index":`...)
 	b = strconv.AppendInt(b, index, 10)
 	b = appendText(b, `,"entry_id":"`, v.id)
 	b = appendText(b, `,"idem_key":"`, v.idem)
@@ -88,7 +89,8 @@ func (q *quick) write(index int64, v *leafValues, leaf, content [sha256.Size]byt
 	b = strconv.AppendBool(append(b, `,"is_simulation":`...), v.isSimulation)
 	b = append(b, `,"leaf_sha256":"`...)
 	b = hex.AppendEncode(b, leaf[:])
-	q.line = append(b, `"}`...)
+	b = append(b, `"}`...)
+	q.line = b
 	return true
 }
 

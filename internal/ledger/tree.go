@@ -129,3 +129,35 @@ func (r tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 
 // SaveTiles implements tlog.TileReader; nothing is cached.
 func (tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
+
+// believedTiles reads hashes from tiles without checking them: whoever uses it checks
+// what he makes of them.
+type believedTiles TileSource
+
+// ReadHashes implements tlog.HashReader.
+func (b believedTiles) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	of := make([]int, len(indexes)) // the tile of each index
+	places := map[[2]int64]int{}
+	var tiles []tlog.Tile
+	for i, index := range indexes {
+		t := tlog.TileForIndex(TileHeight, index)
+		at, known := places[[2]int64{int64(t.L), t.N}]
+		if !known {
+			at = len(tiles)
+			places[[2]int64{int64(t.L), t.N}] = at
+			tiles = append(tiles, t)
+		}
+		of[i], tiles[at].W = at, max(tiles[at].W, t.W)
+	}
+	data, err := tileReader{TileSource(b)}.ReadTiles(tiles)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		if out[i], err = tlog.HashFromTile(tiles[of[i]], data[of[i]], index); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

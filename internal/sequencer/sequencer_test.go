@@ -460,3 +460,48 @@ func TestKeysRotateUnderLoad(t *testing.T) {
 		t.Errorf("%s entries say that keys were rotated, want 2", n)
 	}
 }
+
+// An entry waits from its commit until it has its place.
+func TestWaiting(t *testing.T) {
+	b := newBench(t)
+	s, db := b.sequencer(t, t.TempDir(), "one")
+	says := func(want bool) {
+		t.Helper()
+		if got, err := db.Waiting(ctx); err != nil || got != want {
+			t.Errorf("an entry waits: %v, %v; want %v", got, err, want)
+		}
+	}
+	says(false)
+	b.append(t, 2, "w")
+	says(true)
+	settle(t, s, db, 2)
+	says(false)
+	b.append(t, 1, "x")
+	says(true)
+}
+
+// An entry that comes alone does not wait for the next round.
+func TestAnEntryThatComesAloneIsSequencedSoon(t *testing.T) {
+	b := newBench(t)
+	s, db := b.sequencer(t, t.TempDir(), "one")
+	var work sync.WaitGroup
+	running, stop := context.WithCancel(ctx)
+	work.Go(func() { s.Run(running) })
+	t.Cleanup(func() { stop(); work.Wait() })
+	for n := range int64(5) {
+		b.append(t, 1, strconv.FormatInt(n, 10))
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+			tree, err := db.Tree(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tree.Size == n+1 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("entry %d was not sequenced", n)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
