@@ -60,6 +60,7 @@ func (s *stack) copyAll(ctx context.Context, ids filled, n int) error {
 			'approval_id', (SELECT max(approval_id) FROM finobs.approval_request) - n + 1, 'seal_number', seal_number + n,
 			'prev_manifest_sha256', sha256(convert_to('bulk' || n, 'UTF8'))::text`},
 	} {
+		//nolint:gosec // tables and members are the constants above
 		_, err := s.admin.ExecContext(ctx, `INSERT INTO `+c.table+` OVERRIDING SYSTEM VALUE
 			SELECT (c).* FROM (SELECT jsonb_populate_record(r, jsonb_build_object(`+c.members+`)) AS c
 				FROM `+c.table+` r, generate_series(1, $2::int) n WHERE `+c.key+` = $1 OFFSET 0) copies`, c.id, n)
