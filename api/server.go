@@ -28,7 +28,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
-	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
 	"go.temporal.io/sdk/client"
 )
 
@@ -108,7 +107,7 @@ func New(d Deps) (*Server, error) {
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.ContextWithFallback = true
-	engine.Use(otelgin.Middleware("finobs-api"), identify, markSpan, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, s.keepAlive, strictQuery, strictJSON)
+	engine.Use(tracing(), identify, markSpan, gin.CustomRecoveryWithWriter(nil, recoverPanic), s.guard, s.keepAlive, strictQuery, strictJSON)
 	engine.NoRoute(noRoute)
 	engine.NoMethod(noMethod)
 	if err := s.register(engine); err != nil {

@@ -74,6 +74,7 @@ func (s *stack) copyAll(ctx context.Context, ids filled, n int) error {
 
 // copyRow makes n copies of one row.
 func (s *stack) copyRow(ctx context.Context, c copied, id int64, n int) error {
+	//nolint:gosec // tables and members are constants
 	_, err := s.admin.ExecContext(ctx, `INSERT INTO `+c.table+` OVERRIDING SYSTEM VALUE
 		SELECT (c).* FROM (SELECT jsonb_populate_record(r, jsonb_build_object(`+c.members+`)) AS c
 			FROM `+c.table+` r, generate_series(1, $2::int) n WHERE `+c.key+` = $1 OFFSET 0) copies`, id, n)

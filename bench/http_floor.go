@@ -45,7 +45,7 @@ func floorHTTP(listen, database string) error {
 		&b.entries:   `SELECT ` + bareEntryColumns + ` FROM api.log_entry WHERE true ORDER BY leaf_index DESC LIMIT 50`,
 		&b.exports:   `SELECT ` + bareExportColumns + ` FROM api.export WHERE true ORDER BY export_id DESC LIMIT 50`,
 	} {
-		if *into, err = db.Preparex(query); err != nil {
+		if *into, err = db.Preparex(query); err != nil { //nolint:sqlclosecheck // they live as long as the process
 			return err
 		}
 	}

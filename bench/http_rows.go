@@ -76,17 +76,17 @@ type bareApproval struct {
 }
 
 type bareDecision struct {
-	ID         string          `db:"decision_id" json:"decision_id"`
-	ApprovalID int64           `db:"approval_id" json:"-"`
-	Verdict    string          `db:"verdict" json:"verdict"`
-	Approver   barePerson      `db:"approver" json:"approver"`
-	Roles      pq.StringArray  `db:"approver_roles" json:"roles"`
-	OnBehalfOf json.RawMessage `db:"on_behalf_of" json:"on_behalf_of"`
-	Fallback   bool            `db:"fallback" json:"fallback"`
-	Reason     string          `db:"reason" json:"reason"`
-	Outcome    string          `db:"outcome" json:"outcome"`
-	Why        string          `db:"outcome_reason" json:"outcome_reason"`
-	DecidedAt  time.Time       `db:"decided_at" json:"decided_at"`
+	ID         string           `db:"decision_id" json:"decision_id"`
+	ApprovalID int64            `db:"approval_id" json:"-"`
+	Verdict    string           `db:"verdict" json:"verdict"`
+	Approver   barePerson       `db:"approver" json:"approver"`
+	Roles      pq.StringArray   `db:"approver_roles" json:"roles"`
+	OnBehalfOf *json.RawMessage `db:"on_behalf_of" json:"on_behalf_of"`
+	Fallback   bool             `db:"fallback" json:"fallback"`
+	Reason     string           `db:"reason" json:"reason"`
+	Outcome    string           `db:"outcome" json:"outcome"`
+	Why        string           `db:"outcome_reason" json:"outcome_reason"`
+	DecidedAt  time.Time        `db:"decided_at" json:"decided_at"`
 
 	Token         string    `db:"token" json:"-"`
 	CountedAs     *string   `db:"counted_as" json:"-"`

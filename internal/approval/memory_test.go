@@ -3,6 +3,7 @@ package approval
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -124,4 +125,45 @@ func TestASharedActionIsTheParsedOne(t *testing.T) {
 			t.Error("bytes that no action has are read")
 		}
 	}
+}
+
+// What is shown as possible is what is possible: Verdicts and Claim agree.
+func TestVerdictsAreThoseThatClaimAllows(t *testing.T) {
+	t.Parallel()
+	p := &Policy{
+		ID: "desk.test", Match: "true", Veto: 1, Expires: minExpires, Fallback: `reviewer.id == "dave"`,
+		Stages: []Stage{{AllOf: []Group{{N: 1, Who: `"analyst" in reviewer.roles`}}}, {AllOf: []Group{{N: 1, Who: `"compliance" in reviewer.roles && reviewer.desk == action.desk`}}}},
+	}
+	if err := p.compile(); err != nil {
+		t.Fatal(err)
+	}
+	people := rapid.SampledFrom([]string{"alice", "bob", "carol", "dave"})
+	rapid.Check(t, func(t *rapid.T) {
+		person := func(name string) Principal {
+			return Principal{
+				Person: Person{Issuer: "x", Subject: people.Draw(t, name)}, Kind: rapid.SampledFrom([]ActorKind{Human, Human, Agent}).Draw(t, name+" kind"),
+				Roles: rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"analyst", "compliance", "viewer"}), 0, 2, rapid.ID).Draw(t, name+" roles"), Desk: rapid.SampledFrom([]string{"EQ", "FI"}).Draw(t, name+" desk"),
+			}
+		}
+		a := Action{Kind: "desk.override", Desk: "EQ", Requester: person("requester").Person}
+		var s Setting
+		if rapid.Bool().Draw(t, "delegated") {
+			s.Now = time.Unix(1000, 0)
+			s.Delegations = []Delegation{{ID: 1, From: person("giver"), To: person("delegate").Person, StartsAt: time.Unix(0, 0), EndsAt: time.Unix(2000, 0)}}
+		}
+		var earlier []Decision
+		if rapid.Bool().Draw(t, "begun") {
+			earlier = []Decision{{ID: "1", Verdict: Approve, Reviewer: person("first")}}
+		}
+		who, fallback := person("who"), rapid.Bool().Draw(t, "fallback")
+		var want []Verdict
+		for _, v := range []Verdict{Approve, Reject} {
+			if _, why := s.Claim(p, a, earlier, who, v, fallback); why == "" {
+				want = append(want, v)
+			}
+		}
+		if got := s.Verdicts(p, a, earlier, who, fallback); !slices.Equal(got, want) {
+			t.Fatalf("got %v, Claim allows %v", got, want)
+		}
+	})
 }

@@ -76,12 +76,22 @@ func (s Setting) Claim(p *Policy, a Action, earlier []Decision, who Principal, v
 	return s.claim(s.ballot(p, a, earlier), who, v, fallback)
 }
 
-// Verdicts are those that who can give now, in whatever capacity; see Claim.
+// Verdicts are those that who can give now, in whatever capacity; see Claim. Whether he
+// stands does not depend on the verdict, so that is asked once.
 func (s Setting) Verdicts(p *Policy, a Action, earlier []Decision, who Principal, fallback bool) []Verdict {
 	var out []Verdict
 	b := s.ballot(p, a, earlier)
+	own, barred := s.Standing(p, a, Decision{Reviewer: who, Fallback: fallback})
 	for _, v := range []Verdict{Approve, Reject} {
-		if _, why := s.claim(b, who, v, fallback); why == "" {
+		why := barred
+		if why == "" {
+			own.Verdict = v
+			_, why = b.judge(own)
+		}
+		if why != "" && len(s.given(who.Person)) > 0 {
+			_, why = s.claim(b, who, v, fallback)
+		}
+		if why == "" {
 			out = append(out, v)
 		}
 	}

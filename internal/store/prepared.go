@@ -47,7 +47,7 @@ func (s *statements) of(ctx context.Context, on *sqlx.DB, query string) (*sqlx.S
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if first := s.by[query]; first != nil {
-		return first, made.Close() // another call prepared it first
+		return first, made.Close() //nolint:sqlclosecheck // another call prepared it first
 	}
 	if len(s.by) >= mostPrepared {
 		s.retire()
@@ -87,7 +87,7 @@ func (d *db) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
 // GetContext reads one row by a prepared statement. That takes one round trip, and
 // Postgres neither parses nor, mostly, plans again; without, the driver takes two.
 func (d *db) GetContext(ctx context.Context, dest any, query string, args ...any) error {
-	s, err := d.prepared.of(ctx, d.DB, query)
+	s, err := d.prepared.of(ctx, d.DB, query) //nolint:sqlclosecheck // it is kept for others
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (d *db) GetContext(ctx context.Context, dest any, query string, args ...any
 
 // SelectContext reads rows by a prepared statement; see GetContext.
 func (d *db) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
-	s, err := d.prepared.of(ctx, d.DB, query)
+	s, err := d.prepared.of(ctx, d.DB, query) //nolint:sqlclosecheck // it is kept for others
 	if err != nil {
 		return err
 	}

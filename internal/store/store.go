@@ -47,10 +47,13 @@ type db struct {
 // process.
 func open(ctx context.Context, url, pool string) (*db, error) {
 	about := otelsql.WithAttributes(semconv.DBSystemNamePostgreSQL, telemetry.Pool.Of(pool))
-	raw, err := otelsql.Open("postgres", url, about,
-		otelsql.WithSpanOptions(otelsql.SpanOptions{
-			OmitConnResetSession: true, OmitConnPrepare: true, OmitRows: true, OmitConnectorConnect: true,
-		}))
+	raw, err := sql.Open("postgres", url)
+	if telemetry.Watched() {
+		raw, err = otelsql.Open("postgres", url, about,
+			otelsql.WithSpanOptions(otelsql.SpanOptions{
+				OmitConnResetSession: true, OmitConnPrepare: true, OmitRows: true, OmitConnectorConnect: true,
+			}))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening database: %w", err)
 	}

@@ -1,6 +1,6 @@
 // Package telemetry gives every request a trace, and measures what processes do.
 //
-// Trace ids are part of the record, so spans are always made. They, and what is
+// Trace ids are part of the record, so every request has one. Spans, and what is
 // measured, are sent to a collector only when one is configured; one that is absent,
 // slow or silent changes nothing. What is measured can be scraped as well.
 package telemetry
@@ -53,6 +53,12 @@ type Telemetry struct {
 	address   string
 	stops     []func(context.Context) error
 }
+
+var watched atomic.Bool
+
+// Watched reports whether anybody is told of spans or measurements of this process: one
+// that nobody looks at need not stand between it and what it works with.
+func Watched() bool { return watched.Load() }
 
 // Start sets up the tracer and the meter of the process. Where they send to, and how,
 // is said by OTEL_EXPORTER_OTLP_ENDPOINT and the other variables of OpenTelemetry's
@@ -109,6 +115,7 @@ func (t *Telemetry) trace(ctx context.Context, res *resource.Resource, log *slog
 		otel.SetTracerProvider(idProvider{})
 		return nil
 	}
+	watched.Store(true)
 	out, err := to.spans(ctx)
 	if err != nil {
 		return fmt.Errorf("setting up the exporter of traces: %w", err)
@@ -146,6 +153,7 @@ func (t *Telemetry) measure(ctx context.Context, res *resource.Resource, o Optio
 	if to == nil && o.Listen == "" {
 		return nil // nobody asks, and until somebody is set OpenTelemetry's meter does nothing
 	}
+	watched.Store(true)
 	provider := sdk.NewMeterProvider(options...)
 	otel.SetMeterProvider(provider)
 	t.stops = append(t.stops, provider.Shutdown)
