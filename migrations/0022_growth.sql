@@ -12,6 +12,7 @@ CREATE INDEX approval_request_by_kind ON finobs.approval_request (kind, approval
 CREATE INDEX approval_request_by_risk ON finobs.approval_request (risk_tier, approval_id DESC);
 CREATE INDEX approval_request_by_expiry ON finobs.approval_request (expires_at, approval_id);
 CREATE INDEX approval_request_by_time ON finobs.approval_request (created_at);
+CREATE INDEX approval_request_waiting ON finobs.approval_request (created_at) WHERE status = 'pending' AND NOT is_simulation;
 CREATE INDEX approval_request_escalated ON finobs.approval_request (approval_id DESC) WHERE escalation_level > 0;
 CREATE INDEX approval_request_simulated ON finobs.approval_request (approval_id DESC) WHERE is_simulation;
 CREATE INDEX delegation_in_force ON finobs.delegation (ends_at) WHERE revoked_at IS NULL;
@@ -148,5 +149,5 @@ SELECT count(*) AS waiting, min(recorded_at) AS oldest_at
 FROM (SELECT e.recorded_at FROM ledger.entry e, ledger.tree t WHERE (e.xid, e.entry_id) > (t.last_xid, t.last_entry)
       ORDER BY e.xid, e.entry_id LIMIT 100000) AS w;
 DROP INDEX ledger.entry_of_overrides, ledger.entry_of_simulations, ledger.entry_by_desk, ledger.entry_by_outcome, ledger.entry_by_action, ledger.entry_by_type;
-DROP INDEX finobs.delegation_of_request, finobs.delegation_by_change, finobs.delegation_in_force, finobs.approval_request_simulated, finobs.approval_request_escalated,
+DROP INDEX finobs.delegation_of_request, finobs.delegation_by_change, finobs.delegation_in_force, finobs.approval_request_simulated, finobs.approval_request_escalated, finobs.approval_request_waiting,
     finobs.approval_request_by_time, finobs.approval_request_by_expiry, finobs.approval_request_by_risk, finobs.approval_request_by_kind;

@@ -60,7 +60,7 @@ var values = map[string]string{
 	"ledger.leaf.leaf_index":                   "i - 1",
 	"ledger.tile.level":                        "0",
 	"finobs.payload.bytes":                     content,
-	"finobs.approval_request.status":           "CASE WHEN i % 200 = 0 THEN 'pending' WHEN i % 500 = 1 THEN 'approved' WHEN i % 500 = 2 THEN 'expired' ELSE 'rejected' END",
+	"finobs.approval_request.status":           "CASE WHEN i % 10 = 0 AND i > 9000 THEN 'pending' WHEN i % 500 = 1 THEN 'approved' WHEN i % 500 = 2 THEN 'expired' ELSE 'rejected' END",
 	"finobs.approval_request.closed_at":        "CASE WHEN {status} <> 'pending' THEN {created_at} + interval '5 minutes' END",
 	"finobs.approval_request.use_by":           "CASE WHEN {status} = 'approved' THEN {expires_at} END",
 	"finobs.approval_request.expires_at":       "{created_at} + " + later + " + i % 999 * interval '1 second'",
