@@ -28,7 +28,7 @@ func measureGateOnPostgres(ctx context.Context, b *bench) (err error) {
 	if err := os.Setenv("TEMPORAL_ADDRESS", server.address); err != nil { // a stack uses this one then
 		return err
 	}
-	defer os.Unsetenv("TEMPORAL_ADDRESS")
+	defer func() { err = errors.Join(err, os.Unsetenv("TEMPORAL_ADDRESS")) }()
 	return b.gateOn(ctx, "gate-postgres", server)
 }
 

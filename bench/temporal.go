@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -41,7 +41,7 @@ func (b *bench) newServer(ctx context.Context) (s *server, err error) {
 		return nil, err
 	}
 	// The server keeps ports in 16 bits with a sign.
-	port, err := devstack.FreePort(20_000 + rand.IntN(10_000))
+	port, err := devstack.FreePort(20_000 + os.Getpid()%10_000)
 	if err != nil {
 		return nil, err
 	}
