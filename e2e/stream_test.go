@@ -468,7 +468,7 @@ func aServerThatStopsSaysSo(t *testing.T, w *streamWorld, _ *streamAPI) {
 // A consumer that does not keep up is closed, and resumes where it was; whoever
 // keeps up notices nothing.
 func theSlowAreClosed(t *testing.T, w *streamWorld, _ *streamAPI) {
-	a := w.api(t, "FINOBS_STREAM_BUFFER=1000")
+	a := w.api(t, "FINOBS_STREAM_BUFFER=600")
 	token := w.tokenOf(t, somebody("slow", "SLOW", "viewer"))
 	both(t, func(t *testing.T, transport string) {
 		for attempt := 1; ; attempt++ {
@@ -488,7 +488,7 @@ func theSlowAreClosed(t *testing.T, w *streamWorld, _ *streamAPI) {
 // stream ended: without a code when the link gave up first.
 func tooSlow(t *testing.T, w *streamWorld, a *streamAPI, token, transport string, attempt int) closed {
 	t.Helper()
-	const batch, batches, sent = 250, 8, 2000
+	const batch, batches, sent = 250, 12, 3000
 	prefix := fmt.Sprintf("test-%s-%d-", transport, attempt)
 	name := func(i int) string { return fmt.Sprintf("%s%06d-", prefix, i) }
 	mine := func(c *collected) (out []streamed) {
