@@ -239,13 +239,19 @@ func (x *Actions) ApplyAction(ctx context.Context, in GateRef) (ActionState, err
 		return stateOf(a), temporalError(err)
 	}
 	system := x.Systems.For(a.Mode)
-	if !a.SentAt.IsZero() {
+	sent := !a.SentAt.IsZero()
+	if !sent {
+		state, moved, err := x.drifted(ctx, in, system, a)
+		if err != nil || moved && !state.Acting() {
+			return state, temporalError(err)
+		}
+		sent = moved // by another attempt, which has sent the command meanwhile
+	}
+	if sent {
 		found := system.Lookup(ctx, a.Plan.Target.Kind, a.Key)
 		if found.Status != remediation.Absent {
 			return x.record(ctx, in, found)
 		}
-	} else if state, moved, err := x.drifted(ctx, in, system, a); moved || err != nil {
-		return state, temporalError(err)
 	}
 	state, err := x.with(ctx, in, func(w *act) error { return w.sending(ctx) })
 	if err != nil || !state.Acting() {
@@ -262,14 +268,19 @@ func (x *Actions) ApplyAction(ctx context.Context, in GateRef) (ActionState, err
 
 // drifted looks whether the target, and all on which the plan depends, is where it was
 // when the action was planned. What has moved was not what people judged: nothing is
-// sent.
+// sent. Only where another attempt has sent it already does the action go on.
 func (x *Actions) drifted(ctx context.Context, in GateRef, system System, a remediation.Action) (ActionState, bool, error) {
 	target := remediation.Needed{Connector: a.Connector, Kind: a.Plan.Target.Kind, ID: a.Plan.Target.ID, Version: a.Plan.Target.Version}
 	why, err := movedAmong(ctx, system, append([]remediation.Needed{target}, a.Plan.Needs...))
 	if err != nil || why == "" {
 		return stateOf(a), false, err
 	}
-	state, err := x.with(ctx, in, func(w *act) error { return w.supersede(ctx, why) })
+	state, err := x.with(ctx, in, func(w *act) error {
+		if w.Status != remediation.Executing || !w.SentAt.IsZero() {
+			return nil
+		}
+		return w.supersede(ctx, why)
+	})
 	return state, true, err
 }
 
