@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -16,18 +17,29 @@ import (
 	"syscall"
 )
 
+// Ports from which FreePort chooses: none that systems give to outgoing
+// connections, which would take one between the choice and its use; and none that
+// Temporal's server could not keep, in 16 bits with a sign.
+const (
+	firstPort = 12_000
+	lastPort  = 32_000
+)
+
 // FreePort returns preferred when nobody listens on it on 127.0.0.1, and
 // otherwise any free port.
 func FreePort(preferred int) (int, error) {
-	for _, port := range []int{preferred, 0} {
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
+	const attempts = 200
+	port := preferred
+	for range attempts {
+		if port != 0 {
+			l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			if err == nil {
+				return port, l.Close()
+			}
 		}
-		defer l.Close()
-		return l.Addr().(*net.TCPAddr).Port, nil
+		port = firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // any will do
 	}
-	return 0, errors.New("finding a free port: this machine has none left")
+	return 0, fmt.Errorf("finding a free port: none of %d between %d and %d is", attempts, firstPort, lastPort)
 }
 
 // Lock makes sure that one stack at a time uses a folder. The lock ends with its

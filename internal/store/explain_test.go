@@ -93,6 +93,7 @@ var looks = map[string]look{
 	"Sequencer.Lead":     func(p *players) error { _, err := p.s.Lead(ctx, "s", time.Minute); return err },
 	"Sequencer.Report":   func(p *players) error { _, err := p.s.Report(ctx, "s", "", "k"); return err },
 	"Sequencer.Tree":     func(p *players) error { _, err := p.s.Tree(ctx); return err },
+	"Sequencer.Waiting":  func(p *players) error { _, err := p.s.Waiting(ctx); return err },
 	"Sequencer.Sequence": func(p *players) error { _, _, err := p.s.Sequence(ctx, 1000); return err },
 	"Sequencer.LatestCheckpoint": func(p *players) error {
 		_, err := p.s.LatestCheckpoint(ctx)
@@ -122,6 +123,8 @@ var looks = map[string]look{
 	"Reader.Roster":         func(p *players) error { _, err := p.r.Roster(ctx); return err },
 	"Reader.LatestApproval": func(p *players) error { _, _, err := p.r.LatestApproval(ctx, "sha256:0"); return err },
 	"Reader.Decision":       func(p *players) error { _, _, err := p.r.Decision(ctx, zeroID); return err },
+	"Reader.RequestsByID":   func(p *players) error { _, err := p.r.RequestsByID(ctx, []int64{1, 5000, 9000}); return err },
+	"Reader.DecisionsByID":  func(p *players) error { _, err := p.r.DecisionsByID(ctx, []string{zeroID}); return err },
 	"Reader.OutcomeTasks": func(p *players) error {
 		_, err := p.r.OutcomeTasks(ctx, true, true, true, approval.Person{Subject: "a"}, 500)
 		return err

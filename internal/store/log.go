@@ -80,8 +80,9 @@ func (s *Sequencer) Tree(ctx context.Context) (ledger.Tree, error) {
 
 // Waiting reports whether there are entries that Sequence would give places.
 func (s *Sequencer) Waiting(ctx context.Context) (waiting bool, err error) {
-	stmt, err := s.db.statement(ctx, `SELECT EXISTS (SELECT FROM ledger.tree t JOIN ledger.entry e ON (e.xid, e.entry_id) > (t.last_xid, t.last_entry)
-		WHERE e.xid < pg_snapshot_xmin(pg_current_snapshot()))`)
+	stmt, err := s.db.statement(ctx, `SELECT EXISTS (SELECT FROM ledger.tree t, LATERAL (
+			SELECT FROM ledger.entry e WHERE (e.xid, e.entry_id) > (t.last_xid, t.last_entry) AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
+			ORDER BY e.xid, e.entry_id LIMIT 1) first)`)
 	if err != nil {
 		return false, fmt.Errorf("looking for entries: %w", err)
 	}
