@@ -25,7 +25,7 @@ import (
 
 const (
 	// MaxBatch is how many entries are sequenced in one transaction.
-	MaxBatch = 1024
+	MaxBatch = 4096
 	// interval is how long after a batch the next one comes, when the sequencer keeps
 	// up.
 	interval = 50 * time.Millisecond
@@ -37,7 +37,7 @@ const (
 	// those who append wait for it.
 	busy = 64
 	// busyInterval is how long after a batch the next one comes then.
-	busyInterval = 100 * time.Millisecond
+	busyInterval = 160 * time.Millisecond
 	// signInterval is how often a checkpoint is signed at most.
 	signInterval = 200 * time.Millisecond
 	// lease is after how long without a sign of life another sequencer takes over.

@@ -34,7 +34,7 @@ type RunFilter struct {
 func (r *Reader) Runs(ctx context.Context, f RunFilter, p Page) ([]agent.Run, error) {
 	var rows []runRow
 	query, args := runQuery(f, p)
-	if err := r.db.SelectContext(ctx, &rows, query, args...); err != nil {
+	if err := r.db.Filtered(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("listing runs: %w", classify(err))
 	}
 	out := make([]agent.Run, 0, len(rows))

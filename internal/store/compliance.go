@@ -41,7 +41,7 @@ type ComplianceEntry struct {
 func (r *Reader) ComplianceLogs(ctx context.Context, filters map[string]string, limit int) ([]ComplianceEntry, error) {
 	c := filtered(export.ComplianceLogs, filters)
 	rows := []ComplianceEntry{}
-	err := r.db.SelectContext(ctx, &rows, `SELECT leaf_index, entry_id, recorded_at, type, action, outcome, reason, actor_type, actor_iss, actor_sub,
+	err := r.db.Filtered(ctx, &rows, `SELECT leaf_index, entry_id, recorded_at, type, action, outcome, reason, actor_type, actor_iss, actor_sub,
 			subject_kind, subject_id, desk, request_id, trace_id, workflow_id, ai_explanation, agent_input, agent_output, agent_version,
 			override_type, is_simulation, leaf_sha256
 		FROM api.compliance_log WHERE true`+c.text+` ORDER BY leaf_index DESC LIMIT `+strconv.Itoa(limit), c.args...)

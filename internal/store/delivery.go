@@ -161,7 +161,7 @@ func (r *Reader) Destinations(ctx context.Context) ([]export.Place, error) {
 // order.
 func (r *Reader) ExportDeliveries(ctx context.Context, exportIDs ...int64) ([]export.Delivery, error) {
 	var rows []deliveryRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+deliveryColumns+` FROM api.export_delivery WHERE export_id = ANY ($1) ORDER BY delivery_id`, pq.Array(exportIDs))
+	err := r.db.Filtered(ctx, &rows, `SELECT `+deliveryColumns+` FROM api.export_delivery WHERE export_id = ANY ($1) ORDER BY delivery_id`, pq.Array(exportIDs))
 	if err != nil {
 		return nil, fmt.Errorf("reading deliveries: %w", classify(err))
 	}

@@ -256,7 +256,7 @@ func (r *Reader) Events(ctx context.Context, f EventFilter, p Page) ([]event.Eve
 	}
 	var rows []eventRow
 	query := `SELECT ` + eventColumns + ` FROM api.event WHERE true` + c.text + ` ORDER BY event_id DESC LIMIT ` + strconv.Itoa(p.Limit)
-	if err := r.db.SelectContext(ctx, &rows, query, c.args...); err != nil {
+	if err := r.db.Filtered(ctx, &rows, query, c.args...); err != nil {
 		return nil, fmt.Errorf("listing events: %w", classify(err))
 	}
 	return collect(rows, eventRow.domain)

@@ -296,7 +296,7 @@ func (r *Reader) Exports(ctx context.Context, f export.Selection, p Page) ([]exp
 		c.add("export_id < ?", p.Before)
 	}
 	var rows []exportRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+exportViewColumns+` FROM api.export WHERE true`+c.text+
+	err := r.db.Filtered(ctx, &rows, `SELECT `+exportViewColumns+` FROM api.export WHERE true`+c.text+
 		` ORDER BY export_id DESC LIMIT `+strconv.Itoa(p.Limit), c.args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing exports: %w", classify(err))

@@ -215,7 +215,7 @@ func (r *Reader) Incidents(ctx context.Context, f IncidentFilter, p Page) ([]inc
 		c.add("incident_id < ?", p.Before)
 	}
 	query := `SELECT ` + incidentColumns + ` FROM api.incident WHERE true` + c.text + ` ORDER BY incident_id DESC LIMIT ` + strconv.Itoa(p.Limit)
-	if err := r.db.SelectContext(ctx, &rows, query, c.args...); err != nil {
+	if err := r.db.Filtered(ctx, &rows, query, c.args...); err != nil {
 		return nil, fmt.Errorf("listing incidents: %w", classify(err))
 	}
 	return collect(rows, incidentRow.domain)

@@ -141,7 +141,7 @@ func (r *Reader) Notices(ctx context.Context, f NoticeFilter, before time.Time, 
 	if !before.IsZero() {
 		cursor = &before
 	}
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+noticeColumns+` FROM api.notification
+	err := r.db.Filtered(ctx, &rows, `SELECT `+noticeColumns+` FROM api.notification
 		WHERE ($1 = '' OR status = $1) AND ($2 = 0 OR approval_id = $2) AND ($5 = 0 OR incident_id = $5) AND ($3::timestamptz IS NULL OR created_at < $3)
 		ORDER BY created_at DESC, notification_id LIMIT $4`, f.Status, f.ApprovalID, cursor, limit, f.IncidentID)
 	if err != nil {

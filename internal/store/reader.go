@@ -156,7 +156,7 @@ func (r *Reader) Approvals(ctx context.Context, f ApprovalFilter, p Page) ([]app
 		order = "expires_at, approval_id"
 	}
 	var rows []requestRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+requestColumns+` FROM api.approval_request`+query+
+	err := r.db.Filtered(ctx, &rows, `SELECT `+requestColumns+` FROM api.approval_request`+query+
 		" ORDER BY "+order+" LIMIT "+strconv.Itoa(p.Limit), args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing approvals: %w", classify(err))

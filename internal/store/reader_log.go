@@ -95,7 +95,7 @@ func (r *Reader) Log(ctx context.Context, f LogFilter, limit int) ([]LogEntry, e
 		order += " DESC"
 	}
 	rows := []LogEntry{}
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+logColumns+` FROM api.log_entry`+query+" ORDER BY "+order+" LIMIT "+strconv.Itoa(limit), args...)
+	err := r.db.Filtered(ctx, &rows, `SELECT `+logColumns+` FROM api.log_entry`+query+" ORDER BY "+order+" LIMIT "+strconv.Itoa(limit), args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the log: %w", classify(err))
 	}

@@ -63,7 +63,7 @@ func (r *Reader) ReconRuns(ctx context.Context, profile string, p Page) ([]recon
 		c.add("run_id < ?", p.Before)
 	}
 	var rows []reconRunRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+reconRunColumns+` FROM api.recon_run WHERE true`+c.text+
+	err := r.db.Filtered(ctx, &rows, `SELECT `+reconRunColumns+` FROM api.recon_run WHERE true`+c.text+
 		` ORDER BY run_id DESC LIMIT `+strconv.Itoa(p.Limit), c.args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing runs: %w", classify(err))
@@ -167,7 +167,7 @@ func (r *Reader) Breaks(ctx context.Context, f BreakFilter, p Page) ([]recon.Rec
 		c.add("break_id < ?", p.Before)
 	}
 	var rows []breakRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+breakColumns+` FROM api.trade_break WHERE true`+c.text+
+	err := r.db.Filtered(ctx, &rows, `SELECT `+breakColumns+` FROM api.trade_break WHERE true`+c.text+
 		` ORDER BY break_id DESC LIMIT `+strconv.Itoa(p.Limit), c.args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing breaks: %w", classify(err))

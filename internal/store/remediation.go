@@ -203,7 +203,7 @@ type ActionFilter struct {
 func (r *Reader) Actions(ctx context.Context, f ActionFilter, p Page) ([]remediation.Action, error) {
 	var rows []actionRow
 	query, args := actionQuery(f, p)
-	if err := r.db.SelectContext(ctx, &rows, query, args...); err != nil {
+	if err := r.db.Filtered(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("listing actions: %w", classify(err))
 	}
 	out := make([]remediation.Action, 0, len(rows))

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"sync"
 	"time"
 
@@ -168,29 +167,13 @@ type Reader struct {
 	url string // to listen on a connection of its own
 }
 
-// OpenReader connects to the database that its argument names. Its statements are planned for
-// the values that they are given: what is rare is found by another index than what
-// is common, and a plan for any value reads a table whole to find that nothing is
-// there.
-func OpenReader(ctx context.Context, names string) (*Reader, error) {
-	d, err := open(ctx, withSetting(names, "plan_cache_mode", "force_custom_plan"), "api")
+// OpenReader connects to the database that url names.
+func OpenReader(ctx context.Context, url string) (*Reader, error) {
+	d, err := open(ctx, url, "api")
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{d, names}, nil
-}
-
-// withSetting adds a setting of the session to what names a database, in either form
-// that libpq knows: an address or a list of words.
-func withSetting(names, setting, value string) string {
-	address, err := url.Parse(names)
-	if err != nil || address.Scheme == "" {
-		return names + " " + setting + "=" + value
-	}
-	q := address.Query()
-	q.Set(setting, value)
-	address.RawQuery = q.Encode()
-	return address.String()
+	return &Reader{d, url}, nil
 }
 
 // Close ends all connections.

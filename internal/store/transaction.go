@@ -83,7 +83,7 @@ func transactionQuery(filters map[string]string, p Page) (string, []any) {
 func (r *Reader) Transactions(ctx context.Context, filters map[string]string, p Page) ([]transaction.Transaction, error) {
 	var rows []transactionRow
 	query, args := transactionQuery(filters, p)
-	if err := r.db.SelectContext(ctx, &rows, query, args...); err != nil {
+	if err := r.db.Filtered(ctx, &rows, query, args...); err != nil {
 		return nil, fmt.Errorf("listing transactions: %w", classify(err))
 	}
 	return collect(rows, transactionRow.domain)
