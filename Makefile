@@ -96,7 +96,7 @@ bench: setup ## measure against floors in the same run, some 30 minutes; ONLY=ga
 	go run ./bench -only "$(ONLY)" -rounds $(ROUNDS) $(if $(DOCS),-plots docs/images -doc docs/performance.md)
 
 .PHONY: bench-planted
-bench-planted: setup ## show that make bench sees a slow-down: the log's sequencer and the gate with one planted
+bench-planted: setup ## show that make bench sees a slow-down: the gate with one planted, against the gate without
 	go run ./bench -only "$(or $(ONLY),gate)" -rounds 2 -plots "" -out .finobs/bench-plain.json
 	! go run ./bench -only "$(or $(ONLY),gate)" -rounds 2 -plots "" -out .finobs/bench-planted.json -tags slow -against .finobs/bench-plain.json
 
