@@ -20,7 +20,7 @@ import (
 func (e *exporter) measureMemory(ctx context.Context, b *bench, rows int) error {
 	kinds := []exported{exportKinds[1]}
 	if b.full {
-		kinds = exportKinds[:3]
+		kinds = exportKinds
 	}
 	peaks := map[int]map[exported][]float64{}
 	for _, n := range []int{rows / 10, rows} {
