@@ -203,7 +203,7 @@ func (s *Server) awaitRequest(ctx context.Context, id int64) asked {
 
 // passNudges wakes who waits for requests and decisions, until ctx ends.
 func (s *Server) passNudges(ctx context.Context) {
-	nudges := s.Reader.DecisionNudges(ctx)
+	nudges := s.Reader.EntryNudges(ctx)
 	for {
 		select {
 		case <-ctx.Done():

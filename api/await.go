@@ -81,10 +81,11 @@ func (a *awaited[K, V]) leave(key K, told chan V) error {
 // often: at least half of the time it has rest.
 func (a *awaited[K, V]) run() {
 	for {
-		a.mu.Lock()
-		keys := slices.Collect(maps.Keys(a.waiting))
-		a.running = len(keys) > 0
-		a.mu.Unlock()
+		select {
+		case <-a.nudged:
+		case <-time.After(awaitInterval):
+		}
+		keys := a.keys()
 		if len(keys) == 0 {
 			return
 		}
@@ -92,16 +93,24 @@ func (a *awaited[K, V]) run() {
 		ctx, cancel := context.WithTimeout(context.Background(), awaitTimeout)
 		rows, err := a.look(ctx, keys)
 		cancel()
-		a.tell(rows, err)
-		time.Sleep(max(awaitPause, time.Since(began)))
-		select {
-		case <-a.nudged:
-		case <-time.After(awaitInterval):
+		if !a.tell(rows, err) {
+			return
 		}
+		time.Sleep(max(awaitPause, time.Since(began)))
 	}
 }
 
-func (a *awaited[K, V]) tell(rows map[K]V, err error) {
+// keys are those that somebody waits for. When there are none, run ends.
+func (a *awaited[K, V]) keys() []K {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running = len(a.waiting) > 0
+	return slices.Collect(maps.Keys(a.waiting))
+}
+
+// tell hands out what was found, and reports whether somebody waits on. When
+// nobody does, run ends.
+func (a *awaited[K, V]) tell(rows map[K]V, err error) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.failed = err
@@ -111,4 +120,6 @@ func (a *awaited[K, V]) tell(rows map[K]V, err error) {
 		}
 		delete(a.waiting, key)
 	}
+	a.running = len(a.waiting) > 0
+	return a.running
 }

@@ -237,7 +237,8 @@ func (s *Server) awaitDecision(ctx context.Context, r approval.Request, id strin
 	defer cancel()
 	d, found, err := s.decisions.wait(wait, id)
 	if found {
-		return s.outcome(ctx, d, v)
+		r.Status = d.Request
+		return s.outcome(ctx, r, d.Recorded, v)
 	}
 	if err != nil { // the signal is safe; only the answer is not known
 		s.log.WarnContext(ctx, "decision accepted, outcome not read", "decision_id", id, "error", err)
@@ -247,11 +248,7 @@ func (s *Server) awaitDecision(ctx context.Context, r approval.Request, id strin
 }
 
 // outcome answers with what the record made of a decision.
-func (s *Server) outcome(ctx context.Context, d approval.Recorded, v approval.Verdict) (*decidedOutput, error) {
-	r, err := s.Reader.Approval(ctx, d.ApprovalID)
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) outcome(ctx context.Context, r approval.Request, d approval.Recorded, v approval.Verdict) (*decidedOutput, error) {
 	switch d.Outcome {
 	case approval.Counted:
 		return &decidedOutput{http.StatusOK, decidedView{d.ID, r.ID, string(v), true, r.Status, "the decision is recorded"}}, nil

@@ -74,7 +74,7 @@ type Server struct {
 	roster      *rosterCache
 	settings    *settingSource
 	requests    *awaited[int64, approval.Request]
-	decisions   *awaited[string, approval.Recorded]
+	decisions   *awaited[string, store.Decided]
 	environment *environment
 	attempts    attempts // to sign in
 	collector   *collector

@@ -13,16 +13,19 @@ import (
 )
 
 // size is how much a stack has stored.
-type size struct{ entries, incidents, pending int }
+type size struct{ entries, incidents, pending, running int }
 
-// What a desk of either size stores in 35 days. Ten times as much is the record of a
+// What a desk of either size stores in 35 days, and how many of its requests have a
+// workflow that runs: the other pending ones are copies. Ten times as much is the record of a
 // year, for which there are minutes; a hundred times as much that of ten.
 var (
-	smallDesk = size{20_000, 4_000, 1_000}
-	largeDesk = size{100_000, 10_000, 1_000}
+	smallDesk = size{20_000, 4_000, 1_000, 100}
+	largeDesk = size{100_000, 10_000, 1_000, 100}
 )
 
-func (s size) times(n int) size { return size{s.entries * n, s.incidents * n, s.pending * n} }
+func (s size) times(n int) size {
+	return size{s.entries * n, s.incidents * n, s.pending * n, s.running * n}
+}
 
 // growthCalls is how often a thing is done in a round; the median counts.
 const growthCalls = 31

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"finobs/internal/store"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // grown is a stack with much stored, and what is measured on it.
@@ -43,13 +45,13 @@ func (b *bench) newGrown(ctx context.Context, name string, base size, times int)
 	if err := errors.Join(g.connect(ctx), g.seed(ctx)); err != nil {
 		return g, err
 	}
-	for _, fill := range []func(context.Context) error{g.holdReconciler, g.fillRequests, g.fillIncidents, g.fillEntries, g.settle} {
+	for _, fill := range []func(context.Context) error{g.roomForWrites, g.holdReconciler, g.fillRequests, g.fillIncidents, g.fillEntries, g.fillRunning, g.settle} {
 		if err := fill(ctx); err != nil {
 			return g, fmt.Errorf("filling the %s stack: %w", name, err)
 		}
 	}
-	fmt.Printf("  the %s stack has %d entries, %d incidents and %d pending requests after %s\n", name, n.entries, n.incidents, n.pending,
-		time.Since(began).Round(time.Second))
+	fmt.Printf("  the %s stack has %d entries, %d incidents, %d pending requests and %d running workflows after %s\n",
+		name, n.entries, n.incidents, n.pending, n.running, time.Since(began).Round(time.Second))
 	return g, nil
 }
 
@@ -176,6 +178,25 @@ func (g *grown) fillEntries(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fillRunning asks for approvals, whose workflows then wait for a decision.
+func (g *grown) fillRunning(ctx context.Context) error {
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(maxCallers)
+	for range g.size.running {
+		all.Go(func() error {
+			_, err := g.asks(ctx)
+			return err
+		})
+	}
+	return all.Wait()
+}
+
+// roomForWrites lets Postgres write on for longer before it has to put all of it in
+// its place, as one that takes in so much at once is set up.
+func (g *grown) roomForWrites(ctx context.Context) error {
+	return errors.Join(g.exec(ctx, "ALTER SYSTEM SET max_wal_size = '8GB'"), g.exec(ctx, "SELECT pg_reload_conf()"))
 }
 
 // settle waits for the log, and for what Postgres does after so many rows.

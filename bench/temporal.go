@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -22,6 +23,7 @@ type server struct {
 	address  string
 	postgres *devstack.Postgres
 	process  *exec.Cmd
+	profiles *profiles
 }
 
 // newServer builds the server, which takes minutes the first time, and starts it.
@@ -43,7 +45,11 @@ func (b *bench) newServer(ctx context.Context) (s *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &server{address: fmt.Sprintf("127.0.0.1:%d", port)}
+	s = &server{address: fmt.Sprintf("127.0.0.1:%d", port), profiles: newProfiles(b.profile, "gate-postgres")}
+	profiled, err := s.profiles.of("temporal")
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.stop())
@@ -57,6 +63,7 @@ func (b *bench) newServer(ctx context.Context) (s *server, err error) {
 	}
 	//nolint:noctx // stop ends it, in order
 	s.process = exec.Command(bin, "-database", s.postgres.AdminURL("postgres"), "-port", fmt.Sprint(port))
+	s.process.Env = append(os.Environ(), profiled...)
 	said := &bytes.Buffer{}
 	s.process.Stdout, s.process.Stderr = said, said
 	if err := s.process.Start(); err != nil {
@@ -66,7 +73,7 @@ func (b *bench) newServer(ctx context.Context) (s *server, err error) {
 		text := said.Bytes()
 		return s, fmt.Errorf("%w\n…%s", err, text[max(0, len(text)-2000):])
 	}
-	return s, nil
+	return s, s.profiles.start(ctx)
 }
 
 func (s *server) await(ctx context.Context) error {
@@ -86,7 +93,7 @@ func (s *server) await(ctx context.Context) error {
 }
 
 func (s *server) stop() error {
-	var errs []error
+	errs := []error{s.profiles.stop()}
 	if s.process != nil {
 		errs = append(errs, s.process.Process.Signal(syscall.SIGTERM), s.process.Wait())
 	}

@@ -6,7 +6,8 @@
 //	temporalserver -database postgres://postgres:…@127.0.0.1:5432/postgres -port 7233
 //
 // It makes the databases temporal and temporal_visibility, and the namespace
-// default. It listens on the loopback only.
+// default. It listens on the loopback only. FINOBS_PPROF_ADDRESS is where it serves its
+// profiles, as finobs does; by default nowhere.
 package main
 
 import (
@@ -17,6 +18,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
+	"net/http"
+	_ "net/http/pprof" // serves profiles
 	"net/url"
 	"os"
 	"os/signal"
@@ -50,6 +53,9 @@ func main() {
 	database := flag.String("database", "", "address of Postgres, as a superuser: postgres://user:password@host:port/database")
 	port := flag.Int("port", 7233, "port of the frontend, on the loopback")
 	flag.Parse()
+	if profiled := os.Getenv("FINOBS_PPROF_ADDRESS"); profiled != "" {
+		go func() { fmt.Fprintln(os.Stderr, "temporalserver:", http.ListenAndServe(profiled, nil)) }() //nolint:gosec // for a benchmark, on the loopback
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := serve(ctx, *database, *port)
 	stop()

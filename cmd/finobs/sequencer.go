@@ -51,7 +51,7 @@ func runSequencer(ctx context.Context, c config.Sequencer) (err error) {
 		return fmt.Errorf("naming this sequencer: %w", err)
 	}
 	s := &sequencer.Sequencer{
-		Store: db, Origin: c.LogOrigin, State: sequencer.StateFile{Path: c.LogState}, Holder: host + "/" + uuid.NewString(),
+		Store: db, Origin: c.LogOrigin, State: sequencer.StateFile{Path: c.LogState}, Holder: host + "/" + uuid.NewString(), Nudges: db.EntryNudges(ctx),
 	}
 	for _, ref := range c.LogKeys {
 		key, err := keys.Open(ctx, ref, vault.Transit{})

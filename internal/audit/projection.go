@@ -79,8 +79,8 @@ type leafText struct {
 
 // compare checks the columns of a bundle against its leaves. A copy without
 // columns is not compared.
-func (c Copy) compare(n, width int64, leaves [][]byte, q *quick) (int64, error) {
-	data, err := fs.ReadFile(c.Files, ProjectionPath(n, width))
+func (c Copy) compare(n, width int64, leaves [][]byte, s *scratch) (int64, error) {
+	data, err := readInto(&s.columns, c.Files, ProjectionPath(n, width))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -94,7 +94,7 @@ func (c Copy) compare(n, width int64, leaves [][]byte, q *quick) (int64, error) 
 			return int64(i), fmt.Errorf("%w: entry %d has no columns", ErrProjection, index)
 		}
 		line, data, _ = bytes.Cut(data, []byte{'\n'})
-		if q.equal(index, line, leaf) {
+		if s.quick.equal(index, line, leaf) {
 			continue
 		}
 		var row Columns

@@ -7,6 +7,7 @@
 package audit
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -137,9 +138,9 @@ func (r *run) all() error {
 	var workers sync.WaitGroup
 	for range runtime.NumCPU() {
 		workers.Go(func() {
-			var q quick
+			var s scratch
 			for n := range next {
-				done <- r.bundle(n, &q)
+				done <- r.bundle(n, &s)
 			}
 		})
 	}
@@ -178,10 +179,28 @@ func (r *run) all() error {
 	return first.err
 }
 
-func (r *run) bundle(n int64, q *quick) result {
+// scratch is memory that a worker uses again for every bundle.
+type scratch struct {
+	entries, columns bytes.Buffer
+	quick            quick
+}
+
+// readInto reads a file. What it returns is there until the buffer is used again.
+func readInto(b *bytes.Buffer, files fs.FS, name string) ([]byte, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b.Reset()
+	_, err = b.ReadFrom(f)
+	return b.Bytes(), err
+}
+
+func (r *run) bundle(n int64, s *scratch) result {
 	width := Width(r.size, n)
 	out := result{n: n}
-	data, err := fs.ReadFile(r.copy.Files, EntriesPath(n, width))
+	data, err := readInto(&s.entries, r.copy.Files, EntriesPath(n, width))
 	if err != nil {
 		out.err = fmt.Errorf("%w: %s", ErrGap, r.copy.lost(n, width, err))
 		return out
@@ -199,7 +218,7 @@ func (r *run) bundle(n int64, q *quick) result {
 		out.hashes[i] = ledger.LeafHash(leaf)
 	}
 	out.root = rootOf(out.hashes)
-	shown, err := r.copy.compare(n, width, leaves, q)
+	shown, err := r.copy.compare(n, width, leaves, s)
 	out.shown = shown
 	if err != nil && errors.Is(err, ErrProjection) {
 		// A changed leaf differs from its columns too; the tree says which it is.

@@ -21,23 +21,26 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+	ratelimit "golang.org/x/time/rate"
 )
 
 const (
 	// MaxBatch is how many entries are sequenced in one transaction.
 	MaxBatch = 4096
-	// interval is how long after a batch the next one comes, when the sequencer keeps
-	// up.
-	interval = 50 * time.Millisecond
-	// lookInterval is how long an entry waits when there was none for an interval: to
-	// look costs little.
-	lookInterval = 10 * time.Millisecond
-	// busy is how many entries a batch has when there is so much to do that fewer
-	// batches are better: a batch costs the database as much as some 250 entries, and
-	// those who append wait for it.
+	// rate is how many batches there are in a second while entries come in few, and
+	// burst how many at once: an entry that comes alone gets its place at once, and
+	// many share a batch, which costs the database as much as some 250 entries.
+	rate, burst = 25, 5
+	// busy is how many entries a batch has when there is so much to do that still
+	// fewer batches are better: those who append wait for them.
 	busy = 64
 	// busyInterval is how long after a batch the next one comes then.
 	busyInterval = 160 * time.Millisecond
+	// interval is how soon a round comes that nothing asks for.
+	interval = 50 * time.Millisecond
+	// lookInterval is how soon after a nudge is looked again, when the entry has to wait
+	// for a transaction that began before its own. It doubles.
+	lookInterval = 2 * time.Millisecond
 	// signInterval is how often a checkpoint is signed at most.
 	signInterval = 200 * time.Millisecond
 	// lease is after how long without a sign of life another sequencer takes over.
@@ -82,6 +85,10 @@ type Sequencer struct {
 	State     StateFile     // the last statement that this host signed
 	Holder    string        // names this process among the sequencers
 
+	// Nudges tell that there may be entries without a place; nil, or one that is lost,
+	// costs an entry a moment.
+	Nudges <-chan struct{}
+
 	// WhileLeading runs while this is the writer; its context ends with that. It
 	// may be nil.
 	WhileLeading func(ctx context.Context)
@@ -102,6 +109,7 @@ var ErrRefused = errors.New("the sequencer refuses to sign")
 // Run sequences until ctx ends. Errors are logged and tried again: the ledger
 // takes entries all the same.
 func (s *Sequencer) Run(ctx context.Context) {
+	few := ratelimit.NewLimiter(rate, burst)
 	for ctx.Err() == nil {
 		n, err := s.Once(ctx)
 		switch {
@@ -118,7 +126,8 @@ func (s *Sequencer) Run(ctx context.Context) {
 		case n >= busy:
 			pause(ctx, busyInterval)
 		case n > 0:
-			pause(ctx, interval)
+			_ = few.Wait(ctx) // only ctx ends it early
+			s.await(ctx)
 		default:
 			s.await(ctx)
 		}
@@ -127,11 +136,26 @@ func (s *Sequencer) Run(ctx context.Context) {
 
 // await waits for an entry, an interval at most.
 func (s *Sequencer) await(ctx context.Context) {
-	for range interval / lookInterval {
-		pause(ctx, lookInterval)
+	end := time.After(interval)
+	select {
+	case <-ctx.Done():
+		return
+	case <-end:
+		return
+	case <-s.Nudges:
+	}
+	for wait := lookInterval; ; wait *= 2 {
 		// What is wrong the next round says.
 		if waiting, err := s.Store.Waiting(ctx); waiting || err != nil {
 			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-end:
+			return
+		case <-s.Nudges:
+		case <-time.After(wait):
 		}
 	}
 }

@@ -153,7 +153,6 @@ func (t *Tx) InsertRequest(ctx context.Context, r approval.Request, a approval.A
 		return fmt.Errorf("recording approval %d: %w", r.ID, err)
 	}
 	t.observeRequest(r)
-	t.nudgeDecisions()
 	if !strings.HasPrefix(r.Kind, remediation.KindPrefix) {
 		return nil
 	}
@@ -233,7 +232,6 @@ func (t *Tx) InsertDecision(ctx context.Context, d approval.Recorded) error {
 		return fmt.Errorf("recording decision %s: %w", d.ID, err)
 	}
 	t.observeDecision(kind, d)
-	t.nudgeDecisions()
 	return nil
 }
 

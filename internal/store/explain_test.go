@@ -43,7 +43,7 @@ var seldom = map[string]string{
 	"Writer.StreamDataset": "an export reads what was asked for", "Writer.Transactions": "a run reads what was asked for",
 	"Writer.Recon": "a reconciliation reads both its sides", "Writer.ReadBook": "a reconciliation reads both its sides",
 	"Writer.ProveEntry": "reads by key",
-	"Sequencer.Close":   "", "Sequencer.Tiles": "reads by key", "Sequencer.AppendRotation": "only adds", "Sequencer.AppendLag": "only adds",
+	"Sequencer.Close":   "", "Sequencer.EntryNudges": "is told", "Sequencer.Tiles": "reads by key", "Sequencer.AppendRotation": "only adds", "Sequencer.AppendLag": "only adds",
 }
 
 // looks are all that workers, sequencers and the API do every few seconds. Every

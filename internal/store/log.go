@@ -17,7 +17,10 @@ import (
 )
 
 // Sequencer writes the log over the ledger; it connects as finobs_sequencer.
-type Sequencer struct{ db *db }
+type Sequencer struct {
+	db  *db
+	url string // to listen on a connection of its own
+}
 
 // OpenSequencer connects to the database that url names.
 func OpenSequencer(ctx context.Context, url string) (*Sequencer, error) {
@@ -25,7 +28,7 @@ func OpenSequencer(ctx context.Context, url string) (*Sequencer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Sequencer{d}, nil
+	return &Sequencer{d, url}, nil
 }
 
 // Close ends all connections.

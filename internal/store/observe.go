@@ -30,10 +30,12 @@ func (t *Tx) committed(ctx context.Context) {
 	}
 }
 
-// observeEntry counts an entry, and writes it on the span that it was written in, so
-// that one finds the entry from the span as one finds the span from the entry.
+// observeEntry tells of an entry, counts it, and writes it on the span that it was
+// written in, so that one finds the entry from the span as one finds the span from the
+// entry.
 func (t *Tx) observeEntry(id string, e ledger.Entry) {
 	t.onCommit(func(ctx context.Context) {
+		nudge(t.appended)
 		telemetry.Entries.Add(ctx, 1, telemetry.EntryType.Of(e.Type))
 		if outcome, effect := strings.CutPrefix(e.Type, "effect."); effect {
 			telemetry.Effects.Add(ctx, 1, telemetry.Family.Of(family(e.Action)), telemetry.Outcome.Of(outcome))

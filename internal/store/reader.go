@@ -190,20 +190,30 @@ func (r *Reader) Decision(ctx context.Context, id string) (approval.Recorded, bo
 	return out, true, err
 }
 
+// Decided is a recorded decision, and where its request stands.
+type Decided struct {
+	approval.Recorded
+	Request approval.Status
+}
+
 // DecisionsByID reads those of the decisions that are recorded.
-func (r *Reader) DecisionsByID(ctx context.Context, ids []string) (map[string]approval.Recorded, error) {
-	var rows []decisionRow
-	err := r.db.SelectContext(ctx, &rows, `SELECT `+decisionColumns+` FROM api.approval_decision WHERE decision_id = ANY ($1)`, pq.Array(ids))
+func (r *Reader) DecisionsByID(ctx context.Context, ids []string) (map[string]Decided, error) {
+	var rows []struct {
+		decisionRow
+		Status approval.Status `db:"status"`
+	}
+	err := r.db.SelectContext(ctx, &rows, `SELECT `+decisionColumns+`, (SELECT status FROM api.approval_request r WHERE r.approval_id = d.approval_id) AS status
+		FROM api.approval_decision d WHERE decision_id = ANY ($1)`, pq.Array(ids))
 	if err != nil {
 		return nil, fmt.Errorf("reading %d decisions: %w", len(ids), classify(err))
 	}
-	found := make(map[string]approval.Recorded, len(rows))
+	found := make(map[string]Decided, len(rows))
 	for _, row := range rows {
 		d, err := row.domain()
 		if err != nil {
 			return nil, err
 		}
-		found[d.ID] = d
+		found[d.ID] = Decided{d, row.Status}
 	}
 	return found, nil
 }

@@ -129,6 +129,9 @@ type Writer struct {
 	db     *db
 	desk   *deskfile.Desk
 	stream *pgconn.Config // for reads of whole datasets, each on a connection of its own
+
+	appended    chan struct{} // entries were
+	stopTelling func()
 }
 
 // OpenWriter connects to the database that url names.
@@ -145,7 +148,12 @@ func OpenWriter(ctx context.Context, url string) (*Writer, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
-	return &Writer{d, rules, stream}, nil
+	w := &Writer{db: d, desk: rules, stream: stream, appended: make(chan struct{}, 1)}
+	telling, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var told sync.WaitGroup
+	told.Go(func() { d.tell(telling, w.appended) })
+	w.stopTelling = func() { stop(); told.Wait() }
+	return w, nil
 }
 
 // shippedDesk is the desk file that a writer has until it is given another.
@@ -156,7 +164,10 @@ var shippedDesk = sync.OnceValues(func() (*deskfile.Desk, error) { return deskfi
 func (w *Writer) SetDesk(d *deskfile.Desk) { w.desk = d }
 
 // Close ends all connections.
-func (w *Writer) Close() error { return w.db.Close() }
+func (w *Writer) Close() error {
+	w.stopTelling()
+	return w.db.Close()
+}
 
 // Ping reports whether the database answers.
 func (w *Writer) Ping(ctx context.Context) error { return classify(w.db.PingContext(ctx)) }

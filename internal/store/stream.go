@@ -3,25 +3,12 @@ package store
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"finobs/internal/approval"
 	events "finobs/internal/stream"
 
 	"github.com/lib/pq"
-)
-
-// logChannel is where the sequencer tells that the log has grown. What it says
-// there is not relied on: it only makes who listens look sooner.
-const logChannel = "finobs_log"
-
-// decisionChannel is where workers tell that a request or a decision was recorded.
-const decisionChannel = "finobs_decision"
-
-const (
-	relistenMin = time.Second
-	relistenMax = 30 * time.Second
 )
 
 // streamRow is a row of api.stream_entry.
@@ -61,58 +48,6 @@ func (r *Reader) EntriesAfter(ctx context.Context, index int64, limit int) ([]ev
 		out[i] = events.Entry(row)
 	}
 	return out, nil
-}
-
-// LogNudges sends something whenever the log may have grown, until ctx ends. A
-// nudge may be lost: who waits for one looks by himself now and then.
-func (r *Reader) LogNudges(ctx context.Context) <-chan struct{} {
-	return r.nudges(ctx, logChannel, "not told when the log grows; looking every now and then")
-}
-
-// DecisionNudges sends something whenever a request or a decision may have been
-// recorded, until ctx ends. A nudge may be lost.
-func (r *Reader) DecisionNudges(ctx context.Context) <-chan struct{} {
-	return r.nudges(ctx, decisionChannel, "not told when decisions are recorded; looking every now and then")
-}
-
-func (r *Reader) nudges(ctx context.Context, channel, broken string) <-chan struct{} {
-	nudges := make(chan struct{}, 1)
-	nudge := func() {
-		select {
-		case nudges <- struct{}{}:
-		default: // one is waiting
-		}
-	}
-	listener := pq.NewListener(r.url, relistenMin, relistenMax, func(_ pq.ListenerEventType, err error) {
-		if err != nil {
-			slog.WarnContext(ctx, broken, "error", err)
-		}
-		nudge()
-	})
-	go func() { _ = listener.Listen(channel) }() // waits for the first connection; Close ends that
-	go func() {
-		defer listener.Close()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-listener.Notify:
-				nudge()
-			}
-		}
-	}()
-	return nudges
-}
-
-// nudgeDecisions tells who waits for a request or a decision, once it is there.
-// Within the transaction the notification would make all commits of the database
-// wait for each other; after it, it may be lost, and costs somebody a moment.
-func (t *Tx) nudgeDecisions() {
-	t.onCommit(func(ctx context.Context) {
-		if _, err := t.db.ExecContext(ctx, "NOTIFY "+decisionChannel); err != nil {
-			slog.DebugContext(ctx, "nobody was told of a record", "error", err)
-		}
-	})
 }
 
 // Members reads those of the people who are on the roster, by approval.Person.Key.

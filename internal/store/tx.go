@@ -25,6 +25,7 @@ type Tx struct {
 
 	recordsEvents bool // whether others know that it does
 	after         []func(context.Context)
+	appended      chan<- struct{} // told of entries, once they are committed
 }
 
 // Now is the database's time at the start of the transaction: the one clock that
@@ -51,7 +52,7 @@ func (w *Writer) inTx(ctx context.Context, fn func(*Tx) error) error {
 		return fmt.Errorf("beginning transaction: %w", classify(err))
 	}
 	defer tx.Rollback() // after a commit it says so; before one the first error matters
-	t := &Tx{db: w.db, tx: tx, desk: w.desk}
+	t := &Tx{db: w.db, tx: tx, desk: w.desk, appended: w.appended}
 	if err := t.get(ctx, &t.now, "SELECT clock_timestamp()"); err != nil {
 		return fmt.Errorf("reading the database's clock: %w", err)
 	}
