@@ -122,7 +122,15 @@ func counted(decisions []approval.Recorded) []approval.Decision {
 // by the code that will judge it. With an error, which means that the row was
 // tampered with, the view lacks what policy and action say.
 func viewApproval(ctx context.Context, setting approval.Setting, r approval.Request, decisions []approval.Recorded) (ApprovalView, error) {
-	setting.ApprovalID = r.ID
+	policy, action, err := shown(r)
+	if err != nil {
+		return viewRecord(r, decisions), err
+	}
+	return viewJudged(ctx, setting, r, decisions, policy, action), nil
+}
+
+// viewRecord shows what a request and the decisions on it say by themselves.
+func viewRecord(r approval.Request, decisions []approval.Recorded) ApprovalView {
 	v := ApprovalView{
 		ID: r.ID, Kind: r.Kind, Action: r.Action, ActionDigest: r.ActionDigest, AllowedActions: []string{},
 		PolicyID: r.PolicyID, PolicyDigest: r.PolicyDigest,
@@ -135,10 +143,15 @@ func viewApproval(ctx context.Context, setting approval.Setting, r approval.Requ
 	for _, d := range decisions {
 		v.Decisions = append(v.Decisions, viewDecision(d))
 	}
-	policy, action, err := shown(r)
-	if err != nil {
-		return v, err
-	}
+	return v
+}
+
+// viewJudged adds what policy and action say.
+func viewJudged(
+	ctx context.Context, setting approval.Setting, r approval.Request, decisions []approval.Recorded, policy *approval.Policy, action approval.Action,
+) ApprovalView {
+	v := viewRecord(r, decisions)
+	setting.ApprovalID = r.ID
 	v.RiskTier = action.RiskTier
 	if action.Editor != nil {
 		v.Editor = optionalPerson(*action.Editor)
@@ -149,7 +162,7 @@ func viewApproval(ctx context.Context, setting approval.Setting, r approval.Requ
 		v.Missing = outcome.Missing
 	}
 	v.AllowedActions = allowed(principal(ctx), setting, policy, action, r, counted(decisions))
-	return v, nil
+	return v
 }
 
 // allowed lists what somebody may do with a request now.
@@ -184,17 +197,16 @@ func (s *Server) viewDetail(ctx context.Context, r approval.Request) (approvalDe
 	if err != nil {
 		return approvalDetail{}, err
 	}
-	view, err := viewApproval(ctx, setting, r, decisions)
+	policy, action, err := shown(r)
 	if err != nil {
 		return approvalDetail{}, err
 	}
-	sum := sha256.Sum256([]byte(r.Summary))
-	v := approvalDetail{ApprovalView: view, Summary: r.Summary, SummarySHA256: hex.EncodeToString(sum[:]), Comments: []commentView{}}
-	policy, action, err := shown(r)
-	if err != nil {
-		return v, err
-	}
 	setting.ApprovalID = r.ID
+	sum := sha256.Sum256([]byte(r.Summary))
+	v := approvalDetail{
+		ApprovalView: viewJudged(ctx, setting, r, decisions, policy, action),
+		Summary:      r.Summary, SummarySHA256: hex.EncodeToString(sum[:]), Comments: []commentView{}, FiredRungs: []string{},
+	}
 	v.Explanation = append([]string{}, setting.Explain(policy, action, counted(decisions), r.Fallback(), r.Status)...)
 	comments, err := s.Reader.Comments(ctx, r.ID)
 	if err != nil {
@@ -203,8 +215,10 @@ func (s *Server) viewDetail(ctx context.Context, r approval.Request) (approvalDe
 	for _, c := range comments {
 		v.Comments = append(v.Comments, commentView{c.ID, personView{c.AuthorIss, c.AuthorSub}, c.Text, c.CreatedAt.UTC()})
 	}
-	v.FiredRungs, err = s.Reader.FiredRungs(ctx, r.ID)
-	slices.Sort(v.FiredRungs)
+	if len(policy.Ladder) > 0 {
+		v.FiredRungs, err = s.Reader.FiredRungs(ctx, r.ID)
+		slices.Sort(v.FiredRungs)
+	}
 	return v, err
 }
 

@@ -109,6 +109,9 @@ func (s *seating) push(node int, seen []bool) bool {
 // useful reports whether somebody at more, beside people, takes a place that
 // stays empty without him, in AllOf or in AllOf with one group of AnyOf.
 func (s *Stage) useful(people []places, more places) bool {
+	if len(people) == 0 { // whoever may sit anywhere takes a place
+		return more&s.places() != 0
+	}
 	for _, alternative := range s.alternatives() {
 		before, after := newSeating(people...), newSeating(append(people[:len(people):len(people)], more)...)
 		for _, seating := range []*seating{before, after} {

@@ -1,7 +1,7 @@
 package incident_test
 
 import (
-	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,12 +104,21 @@ func TestWhatMayBeDoneByStatus(t *testing.T) {
 	}
 }
 
+// What is shown as allowed is what is not refused, of everybody and everywhere.
 func TestAllowedIsWhatMayBeDone(t *testing.T) {
+	machine := person("bot")
+	machine.Kind = approval.System
 	for _, s := range incident.Statuses() {
-		allowed := fmt.Sprint(standing(s).Allowed(person("alice")))
-		for verb, by := range mayTable {
-			if strings.Contains(allowed+" ", string(verb)) != (by[s] == "") && verb != incident.Acknowledge {
-				t.Errorf("%s on %s: allowed are %s", verb, s, allowed)
+		merged := standing(s)
+		merged.MergedInto = 8
+		for _, i := range []incident.Incident{standing(s), merged} {
+			for _, who := range []approval.Principal{person("alice"), machine} {
+				allowed := i.Allowed(who)
+				for _, verb := range incident.Verbs() {
+					if err := i.MayAct(who, verb); slices.Contains(allowed, verb) != (err == nil) {
+						t.Errorf("%s by a %s on %s (merged into %d): allowed are %s, yet: %v", verb, who.Kind, s, i.MergedInto, allowed, err)
+					}
+				}
 			}
 		}
 	}

@@ -1,7 +1,7 @@
 package incident
 
 import (
-	"fmt"
+	"strings"
 
 	"finobs/internal/approval"
 	"finobs/internal/fault"
@@ -11,44 +11,55 @@ import (
 // returns nil: a fault of kind Forbidden for who he is, of kind Conflict for where
 // the incident stands. The permission of the route is checked before.
 func (i Incident) MayAct(who approval.Principal, verb Verb) error {
-	if who.Kind != approval.Human && verb != Comment && verb != Link {
+	switch {
+	case peopleOnly(who, verb):
 		return fault.New(fault.Forbidden, "people-only", "only people %s incidents; a machine's word ends no alarm", verb)
-	}
-	if i.MergedInto != 0 {
+	case i.MergedInto != 0:
 		return fault.New(fault.Conflict, "incident-merged", "incident %d was merged into %d; act on that one", i.ID, i.MergedInto)
 	}
-	if why := i.statusAgainst(verb); why != "" {
-		return fault.New(fault.Conflict, "act-refused", "incident %d %s", i.ID, why)
+	why := i.statusAgainst(verb)
+	if why == "" {
+		return nil
 	}
-	return nil
+	why = strings.ReplaceAll(why, "{status}", string(i.Status))
+	if i.Status == Acknowledged && verb == Acknowledge {
+		why += ", by " + approval.Printable(i.AcknowledgedBy.Subject)
+	}
+	return fault.New(fault.Conflict, "act-refused", "incident %d %s", i.ID, why)
+}
+
+// peopleOnly reports whether who is a machine and verb is for people.
+func peopleOnly(who approval.Principal, verb Verb) bool {
+	return who.Kind != approval.Human && verb != Comment && verb != Link
 }
 
 // statusAgainst says why an incident's status keeps everybody from doing
-// something to it, or returns "".
+// something to it, with {status} in the status' place, or returns "". Lists ask it
+// for every row and verb, so it makes no text.
 func (i Incident) statusAgainst(verb Verb) string {
 	switch verb {
 	case Acknowledge:
 		if i.Status == Acknowledged {
-			return "is acknowledged already, by " + approval.Printable(i.AcknowledgedBy.Subject)
+			return "is acknowledged already"
 		}
 		if i.Status != Open {
-			return fmt.Sprintf("is %s; there is nothing to acknowledge", i.Status)
+			return "is {status}; there is nothing to acknowledge"
 		}
 	case Unacknowledge:
 		if i.Status != Acknowledged {
-			return fmt.Sprintf("is %s, not acknowledged", i.Status)
+			return "is {status}, not acknowledged"
 		}
 	case Assign, Rate, Prioritise, Resolve:
 		if !i.Status.Active() {
-			return fmt.Sprintf("is %s; reopen it first", i.Status)
+			return "is {status}; reopen it first"
 		}
 	case Close:
 		if i.Status != Resolved {
-			return fmt.Sprintf("is %s; only what is resolved is closed", i.Status)
+			return "is {status}; only what is resolved is closed"
 		}
 	case Reopen:
 		if i.Status.Active() {
-			return fmt.Sprintf("is %s", i.Status)
+			return "is {status}"
 		}
 	case Merge, Adopt:
 		if i.Status == Closed {
@@ -59,12 +70,13 @@ func (i Incident) statusAgainst(verb Verb) string {
 	return ""
 }
 
-// Allowed lists what who may do to an incident as it stands, by the code that will
-// judge it.
+// Allowed lists what who may do to an incident as it stands: that of which MayAct
+// says nothing.
 func (i Incident) Allowed(who approval.Principal) []Verb {
-	out := []Verb{}
-	for _, verb := range Verbs() {
-		if i.MayAct(who, verb) == nil {
+	verbs := Verbs()
+	out := make([]Verb, 0, len(verbs))
+	for _, verb := range verbs {
+		if !peopleOnly(who, verb) && i.MergedInto == 0 && i.statusAgainst(verb) == "" {
 			out = append(out, verb)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	neturl "net/url"
 	"sync"
 	"time"
 
@@ -180,11 +181,24 @@ type Reader struct {
 
 // OpenReader connects to the database that url names.
 func OpenReader(ctx context.Context, url string) (*Reader, error) {
-	d, err := open(ctx, url, "api")
+	d, err := open(ctx, oneTrip(url), "api")
 	if err != nil {
 		return nil, err
 	}
 	return &Reader{d, url}, nil
+}
+
+// oneTrip has the driver send a statement that is not prepared, such as a list's, with
+// its values at once, in place of having it described first. Bytes are sent as they
+// are then, which suits columns of bytea, not of JSON: a reader sends none.
+func oneTrip(url string) string {
+	if u, err := neturl.Parse(url); err == nil && u.Scheme != "" {
+		q := u.Query()
+		q.Set("binary_parameters", "yes")
+		u.RawQuery = q.Encode()
+		return u.String()
+	}
+	return url + " binary_parameters=yes"
 }
 
 // Close ends all connections.
