@@ -22,36 +22,37 @@ type comparison struct {
 	better better
 	goal   float64 // of ours/floor: at least, or at most where lower is better; 0: none is set
 	floor  string  // what the floor is, in words
+	turns  int     // how often a round takes ours and the floor, whose means count; 0: once
 	ours   func(context.Context) (float64, error)
 	plain  func(context.Context) (float64, error) // the floor
 }
 
 // measure takes rounds of a comparison, in turns with its floor so that what else
 // the machine does hits both, after one of each that does not count. Every other
-// round begins with the floor.
+// turn begins with the floor.
 func (b *bench) measure(ctx context.Context, c comparison) error {
 	var ours, floors []float64
 	for round := -1; round < b.rounds; round++ {
-		order := []func(context.Context) (float64, error){c.ours, c.plain}
-		if round%2 != 0 {
-			slices.Reverse(order)
-		}
-		var got [2]float64
-		for i, take := range order {
-			v, err := take(ctx)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+		var sum [2]float64
+		turns := max(1, c.turns)
+		for turn := range turns {
+			order := []int{0, 1}
+			if (round*turns+turn)%2 != 0 {
+				slices.Reverse(order)
 			}
-			got[i] = v
-		}
-		if round%2 != 0 {
-			got[0], got[1] = got[1], got[0]
+			for _, i := range order {
+				v, err := []func(context.Context) (float64, error){c.ours, c.plain}[i](ctx)
+				if err != nil {
+					return fmt.Errorf("%s: %w", c.name, err)
+				}
+				sum[i] += v / float64(turns)
+			}
 		}
 		if round < 0 {
 			continue
 		}
-		ours, floors = append(ours, got[0]), append(floors, got[1])
-		fmt.Printf("  %-44s round %d: %s against %s %s\n", c.name, round+1, figure(got[0]), figure(got[1]), c.unit)
+		ours, floors = append(ours, sum[0]), append(floors, sum[1])
+		fmt.Printf("  %-44s round %d: %s against %s %s\n", c.name, round+1, figure(sum[0]), figure(sum[1]), c.unit)
 	}
 	b.report.add(c, ours, floors)
 	return nil
