@@ -1,13 +1,16 @@
 package activities_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"finobs/activities"
+	"finobs/internal/action"
 	"finobs/internal/approval"
 	"finobs/internal/fault"
 	"finobs/internal/remediation"
@@ -53,6 +56,64 @@ func TestAnActionIsCarriedOutOnce(t *testing.T) {
 	d.entriesOf(t, map[string]int{
 		"effect.intended": 1, "effect.done": 1, "effect.recovered": 1, "effect.not_recovered": 0, "effect.compensated": 0, "effect.failed": 0, "effect.denied": 0,
 	})
+}
+
+// overtaken is a plant where, between an attempt's first look at the record and its
+// first look at the target, another attempt sends the command, and does not get to
+// hear of it before the first one is through.
+type overtaken struct {
+	*plant
+	looked    atomic.Bool
+	overtakes func()        // lets the other attempt begin
+	applied   chan struct{} // closed once its command has had its effect
+	heard     chan struct{} // closed when it may hear of it
+}
+
+// For implements activities.Systems.
+func (o *overtaken) For(approval.Mode) activities.System { return o }
+
+// Read implements activities.System.
+func (o *overtaken) Read(ctx context.Context, kind, id string) (action.Object, string, error) {
+	if !o.looked.Swap(true) {
+		go o.overtakes()
+		<-o.applied
+	}
+	return o.plant.Read(ctx, kind, id)
+}
+
+// Apply implements activities.System.
+func (o *overtaken) Apply(ctx context.Context, connector, key string, target approval.Target, c action.Command) remediation.Outcome {
+	out := o.plant.Apply(ctx, connector, key, target, c)
+	close(o.applied)
+	<-o.heard
+	return out
+}
+
+// An attempt that finds the target moved by the command of another attempt, of which
+// there is no outcome on record yet, does not take the action for superseded.
+func TestAnAttemptThatIsOvertaken(t *testing.T) {
+	d := newDesk(t)
+	g := d.ready(t, newPlant(feed("7")))
+	g.takes(t, g.x.BeginAction, executing, "")
+	o := &overtaken{plant: g.p, applied: make(chan struct{}), heard: make(chan struct{})}
+	g.x.Systems = o
+	ended := make(chan error, 1)
+	o.overtakes = func() {
+		state, err := run[activities.ActionState](t, g.x.ApplyAction, g.ref)
+		if err == nil && state.Status != string(done) {
+			err = fmt.Errorf("the other attempt came to %+v", state)
+		}
+		ended <- err
+	}
+	g.takes(t, g.x.ApplyAction, done, remediation.Waiting)
+	close(o.heard)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if len(g.p.sent) != 1 {
+		t.Errorf("sent %v", g.p.sent)
+	}
+	g.entriesOf(t, map[string]int{"effect.intended": 1, "effect.done": 1, "effect.superseded": 0})
 }
 
 // What is known of a command decides what is on record of it, and whether the
