@@ -91,14 +91,14 @@ func TestFiguresAreWrittenIntoTheirPlace(t *testing.T) {
 	if err := os.WriteFile(path, []byte("a\nb\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.document(path); err == nil {
+	if err := r.document(path, tableBegins); err == nil {
 		t.Error("a document without a place for the table is taken")
 	}
 	if err := os.WriteFile(path, []byte("a\n"+tableBegins+"old\n"+tableEnds+"b\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // it can be done again
-		if err := r.document(path); err != nil {
+		if err := r.document(path, tableBegins); err != nil {
 			t.Fatal(err)
 		}
 	}

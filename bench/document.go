@@ -6,25 +6,26 @@ import (
 	"strings"
 )
 
-// The table of a document stands between these lines.
+// The tables of a document stand between these lines.
 const (
-	tableBegins = "<!-- table: written by make bench -->\n"
-	tableEnds   = "<!-- end of table -->\n"
+	tableBegins     = "<!-- table: written by make bench -->\n"
+	fullTableBegins = "<!-- table: written by go run ./bench -full -->\n"
+	tableEnds       = "<!-- end of table -->\n"
 )
 
-// document writes the figures into the place that a Markdown file has for them, and
-// leaves everything else in it as it is.
-func (r report) document(path string) error {
+// document writes the figures into the place that a Markdown file has for them, which
+// the line begins opens, and leaves everything else in it as it is.
+func (r report) document(path, begins string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("writing figures: %w", err)
 	}
-	before, rest, begins := strings.Cut(string(text), tableBegins)
+	before, rest, found := strings.Cut(string(text), begins)
 	_, after, ends := strings.Cut(rest, tableEnds)
-	if !begins || !ends {
-		return fmt.Errorf("writing figures: %s has no lines %q and %q", path, strings.TrimSpace(tableBegins), strings.TrimSpace(tableEnds))
+	if !found || !ends {
+		return fmt.Errorf("writing figures: %s has no lines %q and %q", path, strings.TrimSpace(begins), strings.TrimSpace(tableEnds))
 	}
-	if err := os.WriteFile(path, []byte(before+tableBegins+r.markdown()+tableEnds+after), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(before+begins+r.markdown()+tableEnds+after), 0o644); err != nil {
 		return fmt.Errorf("writing figures: %w", err)
 	}
 	return nil

@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string) (err error) {
 	only := flags.String("only", "", "comma-separated suites; default: all")
 	rounds := flags.Int("rounds", 5, "rounds of each figure, alternating with its floor")
 	full := flags.Bool("full", false, "also the sizes that take hours")
-	out := flags.String("out", "bench/report.json", "where the report goes")
+	out := flags.String("out", "", "where the report goes; default: bench/report.json, with -full bench/report-full.json")
 	plots := flags.String("plots", "", "folder for plots; empty: none")
 	doc := flags.String("doc", "", "a Markdown file with a place for the table; empty: none")
 	profile := flags.String("profile", "", "folder for CPU profiles of the processes; empty: none")
@@ -98,6 +98,12 @@ func run(ctx context.Context, args []string) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if err := os.Chmod(dir, 0o755); err != nil { // Postgres may run as another user
 		return err
+	}
+	if *out == "" {
+		*out = "bench/report.json"
+		if *full {
+			*out = "bench/report-full.json"
+		}
 	}
 	b := &bench{rounds: *rounds, profile: *profile, tags: *tags, full: *full, dir: dir, report: newReport()}
 	for _, s := range chosen {
@@ -133,7 +139,11 @@ func (b *bench) publish(out, plots, doc string) error {
 		}
 	}
 	if doc != "" {
-		return b.report.document(doc)
+		begins := tableBegins
+		if b.full {
+			begins = fullTableBegins
+		}
+		return b.report.document(doc, begins)
 	}
 	return nil
 }

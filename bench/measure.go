@@ -23,16 +23,21 @@ type comparison struct {
 	goal   float64 // of ours/floor: at least, or at most where lower is better; 0: none is set
 	floor  string  // what the floor is, in words
 	turns  int     // how often a round takes ours and the floor, whose means count; 0: once
+	warm   bool    // both have run before in the same way
 	ours   func(context.Context) (float64, error)
 	plain  func(context.Context) (float64, error) // the floor
 }
 
 // measure takes rounds of a comparison, in turns with its floor so that what else
-// the machine does hits both, after one of each that does not count. Every other
-// turn begins with the floor.
+// the machine does hits both, after one that does not count unless both are warm.
+// Every other turn begins with the floor.
 func (b *bench) measure(ctx context.Context, c comparison) error {
 	var ours, floors []float64
-	for round := -1; round < b.rounds; round++ {
+	from := -1
+	if c.warm {
+		from = 0
+	}
+	for round := from; round < b.rounds; round++ {
 		var sum [2]float64
 		turns := max(1, c.turns)
 		for turn := range turns {
