@@ -134,29 +134,25 @@ func (s *Sequencer) Run(ctx context.Context) {
 	}
 }
 
-// await waits for an entry, an interval at most.
+// await waits for an entry, an interval at most. Nothing is looked for until a nudge
+// comes.
 func (s *Sequencer) await(ctx context.Context) {
 	end := time.After(interval)
-	select {
-	case <-ctx.Done():
-		return
-	case <-end:
-		return
-	case <-s.Nudges:
-	}
+	var again <-chan time.Time
 	for wait := lookInterval; ; wait *= 2 {
-		// What is wrong the next round says.
-		if waiting, err := s.Store.Waiting(ctx); waiting || err != nil {
-			return
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-end:
 			return
 		case <-s.Nudges:
-		case <-time.After(wait):
+		case <-again:
 		}
+		// What is wrong the next round says.
+		if waiting, err := s.Store.Waiting(ctx); waiting || err != nil {
+			return
+		}
+		again = time.After(wait)
 	}
 }
 
