@@ -75,6 +75,9 @@ func deliveries(t *testing.T) *deliveryStack {
 	t.Cleanup(func() {
 		d.gate.misbehave(nil)
 		d.relay.set(relayAll)
+		if t.Failed() {
+			t.Log(lastWords(d.Dir))
+		}
 	})
 	return d
 }

@@ -40,6 +40,9 @@ func startDev(t *testing.T, state string, args ...string) *devProcess {
 			cmd.Process.Signal(os.Interrupt) //nolint:errcheck // it may have ended
 			cmd.Wait()                       //nolint:errcheck // the test is over
 		}
+		if t.Failed() { // it has ended: errs is whole
+			t.Logf("finobs dev told:\n%s", end(errs.Bytes()))
+		}
 	})
 	d := &devProcess{cmd: cmd, vars: map[string]string{}}
 	lines := bufio.NewScanner(out)

@@ -103,15 +103,18 @@ func stateDir(t *testing.T) string {
 // lastWords are the ends of the logs of a stack's processes, for a test that failed.
 func lastWords(dir string) string {
 	var b strings.Builder
-	for _, name := range []string{"api", "worker", "sequencer"} {
+	for _, name := range []string{"api", "worker", "sequencer", "temporal"} {
 		text, err := os.ReadFile(filepath.Join(dir, "logs", name+".log"))
 		if err != nil {
 			continue
 		}
-		fmt.Fprintf(&b, "the end of %s.log:\n%s\n", name, text[max(0, len(text)-3000):])
+		fmt.Fprintf(&b, "the end of %s.log:\n%s\n", name, end(text))
 	}
 	return b.String()
 }
+
+// end is the end of a log.
+func end(log []byte) []byte { return log[max(0, len(log)-3000):] }
 
 // ownStack is a stack of a test's own that runs; before changes its settings while
 // nothing but the sequencer does.
