@@ -39,11 +39,7 @@ func newDesk(t *testing.T, env ...string) *deskStack {
 // newDeskUnder is newDesk with a policy file.
 func newDeskUnder(t *testing.T, policyFile string, env ...string) *deskStack {
 	t.Helper()
-	s, err := newStack(stateDir(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
+	s := bareStack(t)
 	s.Settings()["FINOBS_POLICIES"] = s.Path("policies.yaml")
 	d := &deskStack{stack: s, url: fmt.Sprintf("http://127.0.0.1:%d", freePort(t))}
 	kinds := "order, position, settlement, ssi, trade, trader, strategy, feed, gateway, counterparty"

@@ -119,7 +119,13 @@ func decidesOnSeveral(t *testing.T, d *deskStack, bob *browser) {
 	for _, id := range ids {
 		bob.do("choosing "+id, chromedp.Click(chromedp.CSS(fmt.Sprintf(`[data-id=%q] [name="item"]`, id))))
 	}
+	const top = `document.querySelector('[data-test="batch-form"]').getBoundingClientRect().top`
+	before := evaluate[float64](bob, top)
 	want(t, d.call(t, "carol", "POST", "/approval/"+ids[1]+"/decision", `{"decision":"reject","reason":"not this one"}`), http.StatusOK)
+	bob.sees(".stale-shown > .stale", "has changed since it was shown")
+	if after := evaluate[float64](bob, top); after != before {
+		t.Errorf("the note that the list is old moves what bob is about to click from %g to %g", before, after)
+	}
 	bob.fills("batch-form", "decision", "approve", "reason", "all of a kind")
 	bob.sees("h1", "2 decided, 1 refused")
 	bob.sees(selectorOf("batch-outcome"), "rejected already")

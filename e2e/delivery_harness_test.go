@@ -76,7 +76,7 @@ func deliveries(t *testing.T) *deliveryStack {
 		d.gate.misbehave(nil)
 		d.relay.set(relayAll)
 		if t.Failed() {
-			t.Log(lastWords(d.Dir))
+			t.Log(waitsFor(d.temporal), lastWords(d.Dir))
 		}
 	})
 	return d

@@ -111,6 +111,9 @@ func testWorkerStoppedWhileTheMailServerIsSilent(t *testing.T) {
 	d.relay.send(silent.Port())
 	defer d.relay.send(0)
 	e := d.approved(t, "desk", "/users/export?format=csv")
+	id := e.exportID(t)
+	// The worker also speaks to it to see whether it is there.
+	eventually(t, "the mail is being sent", func() bool { return d.statuses(t, id) != "" })
 	eventually(t, "the mail server has been spoken to", func() bool {
 		_, said := silent.Got()
 		return len(said) > 0
@@ -118,7 +121,6 @@ func testWorkerStoppedWhileTheMailServerIsSilent(t *testing.T) {
 	if err := d.worker.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	id := e.exportID(t)
 	if got := d.statuses(t, id); got != "desk failed" {
 		t.Errorf("after the worker has stopped, the rows are: %s", got)
 	}

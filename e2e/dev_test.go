@@ -120,7 +120,16 @@ func TestDevResumesAfterCtrlCAndAfterKill(t *testing.T) {
 			t.Fatalf("the decision was answered %d: %s", r.Status, r.Body)
 		}
 		path := fmt.Sprintf("/incidents/export?desk=%c", 'A'+i)
-		eventually(t, "the export is sealed", func() bool { return d.call(t, "alice", "GET", path, "").Status == http.StatusOK })
+		var answered reply
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("alice was answered %d last: %s", answered.Status, answered.Body)
+			}
+		})
+		eventually(t, "the export is sealed", func() bool {
+			answered = d.call(t, "alice", "GET", path, "")
+			return answered.Status == http.StatusOK
+		})
 		if err := d.stop(t, signal); (err == nil) != (signal == syscall.SIGINT) {
 			t.Errorf("after %s: %v", signal, err)
 		}

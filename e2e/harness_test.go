@@ -100,37 +100,33 @@ func stateDir(t *testing.T) string {
 	return dir
 }
 
-// lastWords are the ends of the logs of a stack's processes, for a test that failed.
-func lastWords(dir string) string {
-	var b strings.Builder
-	for _, name := range []string{"api", "worker", "sequencer", "temporal"} {
-		text, err := os.ReadFile(filepath.Join(dir, "logs", name+".log"))
-		if err != nil {
-			continue
-		}
-		fmt.Fprintf(&b, "the end of %s.log:\n%s\n", name, end(text))
-	}
-	return b.String()
-}
-
-// end is the end of a log.
-func end(log []byte) []byte { return log[max(0, len(log)-3000):] }
-
 // ownStack is a stack of a test's own that runs; before changes its settings while
 // nothing but the sequencer does.
 func ownStack(t *testing.T, before ...func(*stack)) *stack {
 	t.Helper()
-	s, err := newStack(stateDir(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
+	s := bareStack(t)
 	for _, change := range before {
 		change(s)
 	}
 	if err := s.start(); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// bareStack is a stack of a test's own of which only the servers and the sequencer run.
+func bareStack(t *testing.T) *stack {
+	t.Helper()
+	s, err := newStack(stateDir(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(waitsFor(s.temporal))
+		}
+		s.stop()
+	})
 	return s
 }
 

@@ -34,13 +34,10 @@ type life struct {
 // newLife brings servers up, without any process of finobs.
 func newLife(t *testing.T, policies, people string) *life {
 	t.Helper()
-	s, err := newStack(stateDir(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
+	s := bareStack(t)
 	l := &life{stack: s, hook: newReceiver(t)}
 	l.mail = devstack.MailpitConfig{Log: s.Path("logs", "mailpit.log"), SMTPPort: freePort(t), HTTPPort: freePort(t), DB: s.Path("mails.db")}
+	var err error
 	if l.mail.Bin, err = devstack.EnsureMailpit(context.Background(), "../.finobs/bin", os.Stderr); err != nil {
 		t.Fatal(err)
 	}

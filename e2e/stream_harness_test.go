@@ -37,12 +37,9 @@ type streamWorld struct {
 
 func newStreamWorld(t *testing.T) *streamWorld {
 	t.Helper()
-	s, err := newStack(stateDir(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
+	s := bareStack(t)
 	w := &streamWorld{stack: s}
+	var err error
 	if w.writer, err = store.OpenWriter(t.Context(), s.Settings()["FINOBS_WORKER_DATABASE_URL"]); err != nil {
 		t.Fatal(err)
 	}

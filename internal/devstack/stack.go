@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -397,7 +398,8 @@ func Reset(dir string) error {
 		return fmt.Errorf("resetting %s: %w", dir, err)
 	}
 	for _, e := range entries {
-		if e.Name() == "bin" || e.Name() == "lock" {
+		// Somebody may still hold a lock: a server that is about to end.
+		if e.Name() == "bin" || strings.HasSuffix(e.Name(), "lock") {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {

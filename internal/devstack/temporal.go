@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"syscall"
@@ -43,11 +44,17 @@ func StartTemporal(ctx context.Context, c TemporalConfig) (*Temporal, error) {
 	if err != nil {
 		return nil, err
 	}
+	held, err := holdAlone(ctx, c.DBFile)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close() // the server has it by then
 	//nolint:noctx // Stop ends it, in order
 	cmd := exec.Command(c.Bin, "server", "start-dev", "--ip", "127.0.0.1", "--port", strconv.Itoa(c.Port),
 		"--ui-port", strconv.Itoa(c.UIPort), "--http-port", strconv.Itoa(httpPort), "--metrics-port", strconv.Itoa(metricsPort),
 		"--db-filename", c.DBFile, "--namespace", c.Namespace, "--log-level", "warn",
 		"--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true")
+	cmd.ExtraFiles = []*os.File{held}
 	proc, err := start("Temporal", cmd, c.Log, syscall.SIGTERM)
 	if err != nil {
 		return nil, err
@@ -57,6 +64,29 @@ func StartTemporal(ctx context.Context, c TemporalConfig) (*Temporal, error) {
 		return nil, errors.Join(err, t.Stop())
 	}
 	return t, nil
+}
+
+// holdAlone waits until no server uses a database file. Whoever inherits what it
+// returns holds the file until its process has ended: a server whose parent was
+// killed goes on for a moment, and two on one file would spoil each other's tasks.
+func holdAlone(ctx context.Context, dbFile string) (*os.File, error) {
+	file, err := os.OpenFile(dbFile+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the lock of Temporal's database: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return file, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("waiting for the Temporal server that still uses %s to end: %w", dbFile, err), file.Close())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 func (t *Temporal) await(ctx context.Context) error {
