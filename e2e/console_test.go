@@ -22,6 +22,7 @@ func TestThreePeopleAtTheConsole(t *testing.T) {
 	alice, bob, carol := d.at(t, c, "alice", desktop), d.at(t, c, "bob", desktop), d.at(t, c, "carol", desktop)
 	firstSteps(t, d, alice)
 	id := asksForAnExport(t, alice, bob)
+	missesNothing(t, d, id, alice)
 	approvesAndAllSeeIt(t, id, alice, bob)
 	exportIsMadeAndVerified(t, alice, carol)
 	decidesOnSeveral(t, d, bob)
@@ -67,6 +68,22 @@ func asksForAnExport(t *testing.T, alice, bob *browser) string {
 		t.Error("whoever asked is offered to decide")
 	}
 	return id
+}
+
+// missesNothing has something happen while alice's page fetches what happened before:
+// what arrives is older than that, and must not be the last word.
+func missesNothing(t *testing.T, d *deskStack, id string, alice *browser) {
+	alice.sees("#link", "live")
+	evaluate[bool](alice, `(() => { const send = XMLHttpRequest.prototype.send; XMLHttpRequest.prototype.send = function (body) {
+		const done = this.onload; this.onload = (e) => setTimeout(() => done.call(this, e), 1500); send.call(this, body); }; return true })()`)
+	says := func(text string) {
+		want(t, d.call(t, "bob", "POST", "/approval/"+id+"/comment", fmt.Sprintf(`{"text":%q}`, text)), http.StatusOK)
+	}
+	says("one moment")
+	eventually(t, "the page fetches", func() bool { return alice.count("#request.htmx-request") > 0 })
+	says("it looks right")
+	alice.sees("#request", "it looks right")
+	alice.open("/console/approvals/" + id)
 }
 
 // approvesAndAllSeeIt lets bob approve by keys and the form, while alice looks at

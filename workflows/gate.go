@@ -140,8 +140,10 @@ func (g *gate) show(ctx workflow.Context) error {
 	return nil
 }
 
-// result ends the workflow: as cancelled when that is what ended the request.
+// result ends the workflow: as cancelled when that is what ended the request. Nudges
+// come too late to ask for anything.
 func (g *gate) result(ctx workflow.Context) (GateResult, error) {
+	drainAll(g.nudges)
 	out := GateResult{ApprovalID: g.in.ApprovalID, Status: g.state.Status}
 	if g.state.Status == approval.Cancelled {
 		return out, ctx.Err()
