@@ -402,6 +402,11 @@ func (s *stack) actionEntries(t *testing.T, id int64, typ string) int {
 func (s *stack) until(t *testing.T, id int64, status, recovery string) reply {
 	t.Helper()
 	var r reply
+	defer func() {
+		if t.Failed() {
+			t.Logf("the action is now %s", r.Body)
+		}
+	}()
 	patiently(t, fmt.Sprintf("action %d is %s %s", id, status, recovery), func() bool {
 		r = s.action(t, id)
 		return r.str("status") == status && (recovery == "" || r.str("recovery") == recovery)
