@@ -39,7 +39,7 @@ test: setup ## set up and run all tests
 
 .PHONY: test-full
 test-full: ## all cases of the tests of which the race detector takes a part
-	go test -count=1 ./internal/fix ./internal/seal ./internal/redteam
+	go test -count=1 ./internal/fix ./internal/seal ./internal/redteam ./internal/store
 
 .PHONY: fuzz
 fuzz: ## fuzz the readers of files and of bundles, each for a minute

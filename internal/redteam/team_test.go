@@ -44,7 +44,7 @@ func few(t *testing.T) []Text {
 	}
 	var out []Text
 	for n, text := range all {
-		if n%raceflag.Of(40, 120) == 0 {
+		if n%raceflag.Of(40, 300) == 0 {
 			out = append(out, text)
 		}
 	}

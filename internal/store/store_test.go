@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +20,7 @@ import (
 	"finobs/internal/intake"
 	"finobs/internal/ledger"
 	"finobs/internal/pgtest"
+	"finobs/internal/raceflag"
 	"finobs/internal/store"
 
 	"github.com/google/uuid"
@@ -25,7 +28,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	// Before the flags are read: -rapid.checks still says otherwise.
+	if err := flag.Set("rapid.checks", strconv.Itoa(raceflag.Of(100, 40))); err != nil {
+		panic(err)
+	}
+	pgtest.Main(m)
+}
 
 var ctx = context.Background()
 
