@@ -45,7 +45,7 @@ func newDeskUnder(t *testing.T, policyFile string, env ...string) *deskStack {
 	kinds := "order, position, settlement, ssi, trade, trader, strategy, feed, gateway, counterparty"
 	connectors := fmt.Sprintf(`version: 1
 connectors:
-  - {name: sandbox, mode: live, base_url: %q, kinds: [%s], token_file: sandbox.token, allow_loopback: true, timeout: 2s}
+  - {name: sandbox, mode: live, base_url: %q, kinds: [%s], token_file: sandbox.token, allow_loopback: true, timeout: 5s}
 `, d.url, kinds)
 	for name, text := range map[string]string{"connectors.yaml": connectors, "sandbox.token": sandboxToken, "seed.json": deskSeed(t), "policies.yaml": policyFile} {
 		if err := os.WriteFile(s.Path(name), []byte(text), 0o600); err != nil {

@@ -62,7 +62,7 @@ func newPeopleDesk(t *testing.T) *peopleDesk {
 	kinds := "order, position, settlement, ssi, trade, trader, strategy, feed, gateway, counterparty"
 	file := "version: 1\nconnectors:\n"
 	for mode, base := range map[string]string{"live": counted.URL, "simulation": twin.url} {
-		file += fmt.Sprintf("  - {name: sandbox-%s, mode: %s, base_url: %q, kinds: [%s], token_file: sandbox.token, allow_loopback: true, timeout: 2s}\n", mode, mode, base, kinds)
+		file += fmt.Sprintf("  - {name: sandbox-%s, mode: %s, base_url: %q, kinds: [%s], token_file: sandbox.token, allow_loopback: true, timeout: 5s}\n", mode, mode, base, kinds)
 	}
 	if err := os.WriteFile(d.Path("connectors.yaml"), []byte(file), 0o600); err != nil {
 		t.Fatal(err)

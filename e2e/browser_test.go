@@ -21,7 +21,7 @@ import (
 )
 
 // browsing bounds one step of a person at a browser.
-const browsing = 30 * time.Second
+const browsing = 60 * time.Second
 
 // viewport is the size of a window, in CSS pixels.
 type viewport struct{ width, height int64 }
