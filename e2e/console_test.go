@@ -71,7 +71,8 @@ func asksForAnExport(t *testing.T, alice, bob *browser) string {
 }
 
 // missesNothing has something happen while alice's page fetches what happened before:
-// what arrives is older than that, and must not be the last word.
+// what arrives is older than that, and must not be the last word. Neither must be a
+// request that nobody answers.
 func missesNothing(t *testing.T, d *deskStack, id string, alice *browser) {
 	alice.sees("#link", "live")
 	evaluate[bool](alice, `(() => { const send = XMLHttpRequest.prototype.send; XMLHttpRequest.prototype.send = function (body) {
@@ -84,6 +85,13 @@ func missesNothing(t *testing.T, d *deskStack, id string, alice *browser) {
 	says("it looks right")
 	alice.sees("#request", "it looks right")
 	alice.open("/console/approvals/" + id)
+	alice.sees("#link", "live")
+	evaluate[bool](alice, `(() => { const x = XMLHttpRequest.prototype, open = x.open, send = x.send;
+		x.open = function (method, to, async) { this.to = to; open.call(this, method, to, async); };
+		x.send = function (body) { if (!this.to.startsWith("/console/approvals/")) return send.call(this, body);
+			x.send = send; setTimeout(() => this.onerror()); }; return true })()`)
+	says("though nobody answered")
+	alice.sees("#request", "though nobody answered")
 }
 
 // approvesAndAllSeeIt lets bob approve by keys and the form, while alice looks at

@@ -48,23 +48,36 @@ func Lock(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making state folder: %w", err)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening lock: %w", err)
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		holder, readErr := os.ReadFile(file.Name())
-		file.Close()
+	path := filepath.Join(dir, "lock")
+	file, err := lockFile(path)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		holder, readErr := os.ReadFile(path)
 		if readErr != nil || len(holder) == 0 {
 			holder = []byte("unknown")
 		}
 		return nil, fmt.Errorf("%s is in use by process %s; stop it, or use another folder with --state", dir, strings.TrimSpace(string(holder)))
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := errors.Join(file.Truncate(0), writePID(file)); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("writing lock: %w", err)
 	}
 	return func() { file.Close() }, nil
+}
+
+// lockFile opens a file and locks it for whoever holds what it returns; the error
+// wraps EWOULDBLOCK when somebody else does.
+func lockFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening lock: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
+	}
+	return file, nil
 }
 
 func writePID(file *os.File) error {

@@ -70,20 +70,16 @@ func StartTemporal(ctx context.Context, c TemporalConfig) (*Temporal, error) {
 // returns holds the file until its process has ended: a server whose parent was
 // killed goes on for a moment, and two on one file would spoil each other's tasks.
 func holdAlone(ctx context.Context, dbFile string) (*os.File, error) {
-	file, err := os.OpenFile(dbFile+".lock", os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock of Temporal's database: %w", err)
-	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return file, nil
+		file, err := lockFile(dbFile + ".lock")
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return file, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("waiting for the Temporal server that still uses %s to end: %w", dbFile, err), file.Close())
+			return nil, fmt.Errorf("another Temporal server still uses %s; end it, or use another folder with --state", dbFile)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

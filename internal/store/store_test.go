@@ -29,7 +29,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Before the flags are read: -rapid.checks still says otherwise.
+	// Properties are computed by one goroutine and by Postgres, where the race detector
+	// has nothing to find. Set before the flags are read: -rapid.checks says otherwise.
 	if err := flag.Set("rapid.checks", strconv.Itoa(raceflag.Of(100, 40))); err != nil {
 		panic(err)
 	}

@@ -62,24 +62,22 @@
       f.type === "checkbox" || f.type === "radio" ? f.checked !== f.defaultChecked :
       f.tagName === "SELECT" ? Array.from(f.options).some((o) => o.selected !== o.defaultSelected) : f.value !== f.defaultValue);
   };
-  const due = new Set();
+  const due = new Set(), missed = new Set();
   let timer = 0;
   const refresh = () => {
     timer = 0;
     if (document.hidden) return;
     const streams = new Set(due);
     due.clear();
-    let fetching = false;
     all("[data-live]").forEach((part) => {
       const wanted = part.dataset.live.split(" ").some((s) => streams.has(s) || s === "all" && streams.size > 0);
       const subject = part.dataset.subject;
       if (!wanted && !streams.has("*") || subject && !streams.has(subject) && !streams.has("*")) return;
       if (busy(part)) { part.classList.add("stale-shown"); return; }
       // What is being fetched may be older than this, and takes the part's place.
-      if (part.classList.contains("htmx-request")) { fetching = true; return; }
+      if (part.classList.contains("htmx-request")) { streams.forEach((s) => missed.add(s)); return; }
       window.htmx && window.htmx.trigger(part, "renew");
     });
-    if (fetching) renew(...streams);
   };
   const renew = (...streams) => {
     streams.forEach((s) => due.add(s));
@@ -212,8 +210,15 @@
     document.body.addEventListener("htmx:afterSettle", (e) => {
       if (e.target && e.target.dataset && e.target.dataset.announce) say(e.target.dataset.announce);
     });
+    document.body.addEventListener("htmx:afterRequest", () => {
+      if (missed.size) renew(...missed);
+      missed.clear();
+    });
     // A server that does not answer for a moment leaves nothing old behind.
-    const failed = (e) => { if (e.target.matches("[data-live]") && !(e.detail.xhr.status < 500 && e.detail.xhr.status)) setTimeout(() => renew("*"), 3000); };
+    const failed = (e) => {
+      const status = e.detail.xhr.status;
+      if (e.target.matches("[data-live]") && (!status || status >= 500)) setTimeout(() => renew("*"), 3000);
+    };
     document.body.addEventListener("htmx:responseError", failed);
     document.body.addEventListener("htmx:sendError", failed);
     window.addEventListener("pagehide", remember);
